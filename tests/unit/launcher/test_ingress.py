@@ -8,6 +8,7 @@ import pytest
 
 from raylift.ingress import haproxy
 from raylift.ingress.guard import Guard
+from raylift.ingress.spec import IngressSpec
 
 Rewrite = Callable[[str], str]
 
@@ -45,7 +46,7 @@ def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rewrite:
 
     def rewritten(content: str) -> str:
         files = haproxy.IngressFiles(tmp_path)
-        files.write(host="127.0.0.1", port=8000, token="secret", guard=Guard(frozenset({"localhost"})))
+        files.write(IngressSpec(8000, "secret", Guard(frozenset({"localhost"}))), host="127.0.0.1")
         config = tmp_path / "c.cfg"
         config.write_text(content)
         subprocess.run([files.wrapper, "-f", config], check=True)

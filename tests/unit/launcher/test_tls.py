@@ -9,6 +9,7 @@ import pytest
 
 from raylift.ingress import haproxy
 from raylift.ingress.guard import Guard
+from raylift.ingress.spec import IngressSpec, Tls
 from raylift.ingress.tls import CertificateUnusable, read_certificate
 from raylift.launcher.run.config import load_config
 from raylift.launcher.run.ports import PlatformPorts
@@ -45,8 +46,8 @@ def test_api_listens_with_tls_and_the_platform_without(tmp_path: Path, monkeypat
     monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
     certificate = read_certificate(*Authority.make().issue(tmp_path))
     files = haproxy.IngressFiles(tmp_path)
-    tls = haproxy.Tls(certificate, plain_port=20015, hsts_seconds=5)
-    files.write(host="0.0.0.0", port=8443, token="secret", guard=Guard(frozenset({"localhost"})), tls=tls)
+    tls = Tls(certificate.pem, plain_port=20015, hsts_seconds=5)
+    files.write(IngressSpec(8443, "secret", Guard(frozenset({"localhost"})), tls=tls), host="0.0.0.0")
     config = tmp_path / "c.cfg"
     config.write_text("frontend http_frontend\n    bind 127.0.0.1:8443\n    acl x path /\n")
     subprocess.run([files.wrapper, "-f", config], check=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -58,6 +58,8 @@ class NodeDocument(BaseModel):
     inherit: Annotated[list[str], Field(description="Patterns of the machine's own variables that Ray gets, too.")]
     ports: dict[str, int]
     object_store_memory: int
+    url: Annotated[str, Field(description="The platform's own address, to which some pages lead.")]
+    ingress: Annotated[dict[str, Any], Field(description="Rules and secrets of the node's ingress.", repr=False)]
     versions: NodeVersions
     ray_token: Annotated[str, Field(description="Token of Ray's ports.", repr=False)] = ""
 

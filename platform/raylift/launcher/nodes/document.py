@@ -11,12 +11,14 @@ import ray
 
 import raylift
 from raylift.api.cluster.join import NodeDocument, NodeVersions
+from raylift.domain.nodes.labels import NODE_ADDRESS_VARIABLE
 from raylift.engines.environments.base import base_distributions
+from raylift.ingress.spec import IngressSpec
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.private_files import write_private
 from raylift.launcher.run.record import RunRecord
 
-_OF_THE_HEAD: Final = frozenset({"RAY_AUTH_TOKEN_PATH"})
+_OF_THE_HEAD: Final = frozenset({"RAY_AUTH_TOKEN_PATH", NODE_ADDRESS_VARIABLE})
 """Variables that each node sets by itself."""
 _NOT_COMPARED: Final = frozenset({"pip", "setuptools", "wheel"})
 """Packages that only install others."""
@@ -27,7 +29,7 @@ def document_file(record: RunRecord) -> Path:
 
 
 def node_document(
-    config: LocalConfig, record: RunRecord, base: Mapping[str, str], head_environment: Mapping[str, str]
+    config: LocalConfig, record: RunRecord, base: Mapping[str, str], head_environment: Mapping[str, str], ingress: IngressSpec
 ) -> NodeDocument:
     """Make the document from the head's variables, but for those of its user (``base``)."""
     own = {name: value for name, value in head_environment.items() if name not in base or name in config.environment.set}
@@ -40,6 +42,8 @@ def node_document(
         inherit=list(config.environment.inherit),
         ports=record.ports,
         object_store_memory=config.resources.object_store_memory,
+        url=record.url,
+        ingress=ingress.as_json(),
         versions=versions_here(),
     )
 

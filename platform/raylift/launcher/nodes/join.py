@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from raylift.api.cluster.join import NodeDocument
 from raylift.api.paths import NODE_DOCUMENT
 from raylift.domain.nodes.labels import NODE_ADDRESS_VARIABLE, NODE_LABEL
+from raylift.ingress.haproxy import IngressFiles
+from raylift.ingress.spec import IngressSpec
 from raylift.launcher.errors import LauncherError, PortTaken
 from raylift.launcher.nodes.checks import require_same
 from raylift.launcher.nodes.document import versions_here
@@ -96,6 +98,7 @@ def join(url: str, token: str, machine: Machine, progress: Progress, *, ca: str 
     _require_way_to(document.ray_address)
     _require_free_ports(document, record.address)
     _make_directories(record)
+    _write_ingress(document, record)
     write_private(record.ray_token_file, document.ray_token)
     write_node(record)
     try:
@@ -222,6 +225,11 @@ def _require_free_ports(document: NodeDocument, address: str) -> None:
     if not is_free(0, address):
         raise JoinRefused(f"{address} is no address of this machine.", hint="Name one of its own: --address.")
     ports = PlatformPorts(**document.ports)
+    if not is_free(ports.gateway, address):
+        raise PortTaken(
+            f"Port {ports.gateway} is taken: the API answers there on every node, and {holder_of(ports.gateway)} holds it.",
+            hint="End that process, or start the platform with another --port.",
+        )
     for name in _NODE_PORTS:
         port = ports.internal[name]
         if not is_free(port, address):
@@ -243,6 +251,15 @@ def _make_directories(record: NodeRecord) -> None:
             hint="Nodes keep environments at the same path as the platform's machine: let this user write there, or start the "
             "platform with a --state-dir that exists on all machines.",
         ) from error
+
+
+def _write_ingress(document: NodeDocument, record: NodeRecord) -> None:
+    """Write the files of this node's HAProxy, which Serve starts with the first replica. An agent keeps them up to date."""
+    spec = IngressSpec.of_json(document.ingress).on_node(record.address, document.url)
+    try:
+        IngressFiles(record.session_dir).write(spec, host=record.address, node_address=record.address)
+    except OSError as error:
+        raise LauncherError(f"The files of HAProxy cannot be written: {error}") from error
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from job_entrypoints.contract import ATTEMPTS_DIR_VARIABLE, REFUSED_PORTS_VARIABLE
+from raylift.domain.nodes.labels import NODE_ADDRESS_VARIABLE
 from raylift.engines.environments import PLUGINS_VALUE, PLUGINS_VARIABLE
 from raylift.ingress.haproxy import BUFFER_BYTES, IngressFiles
 from raylift.launcher.processes.platform_processes import MARK
@@ -68,6 +69,8 @@ def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir
         "RAY_agent_register_timeout_ms": "120000",
         "AUTOSCALER_METRIC_PORT": str(ports.internal["autoscaler_metrics"]),
         "DASHBOARD_METRIC_PORT": str(ports.internal["dashboard_metrics"]),
+        # Where replicas listen: HAProxy of every node asks them.
+        **({NODE_ADDRESS_VARIABLE: record.node_address} if record.accepts_nodes else {}),
         **_jobs(),
         **_serve(record, cores),
     }
@@ -140,4 +143,6 @@ def _serve(record: RunRecord, cores: int) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replicas_grpc.stop),
         # On one machine HAProxy learns about a leaving replica at once. The default is 30 s, for load balancers.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+        # Likewise HAProxy of a node without replicas: a drained node leaves no sooner.
+        "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "5",
     }
