@@ -119,12 +119,17 @@ class Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it as if its plug were pulled."""
-        os.kill(self._first, signal.SIGKILL)
-        self._outer.wait(30)
+        self.pull_plug()
         assert self._outer.stdout is not None
         self._outer.stdout.close()
         _run("ip", "netns", "del", self._namespace)
+
+    def pull_plug(self) -> None:
+        """End all of its processes at once. Its network is silent from then on, so nothing refuses a connection."""
+        if self._outer.poll() is None:
+            self.pull_cable()
+            os.kill(self._first, signal.SIGKILL)
+            self._outer.wait(30)
 
     def pull_cable(self) -> None:
         """Take it off the network. Its processes go on."""

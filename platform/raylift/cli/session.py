@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,11 @@ def command(
         return function
 
     return register
+
+
+def certificates(ctx: typer.Context, ca: str | None) -> str | None:
+    """Return the file that the platform's certificate is checked with, as the client finds it; None: the system's."""
+    return ca or _defaults(ctx).ca or os.environ.get("RAYLIFT_CA") or None
 
 
 def output_format(ctx: typer.Context, output: Output | None) -> Output:

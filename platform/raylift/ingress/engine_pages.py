@@ -42,8 +42,10 @@ class EnginePages:
 
     def backends(self) -> str:
         """Return HAProxy's sections."""
-        ray = _backend(RAY, "127.0.0.1", self.ray_port, self.ray_credential) if self.ray_url is None else _elsewhere(self.ray_url)
-        return _backend(MLFLOW, self.mlflow_host, self.mlflow_port, self.mlflow_credential) + ray
+        mlflow = _backend(MLFLOW, self.mlflow_host, self.mlflow_port, self.mlflow_credential)
+        if self.ray_url is not None:
+            return mlflow + _elsewhere(self.ray_url)
+        return mlflow + _backend(RAY, "127.0.0.1", self.ray_port, self.ray_credential)
 
 
 def page_rules(maps: KeyMaps) -> Iterator[str]:

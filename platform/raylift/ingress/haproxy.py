@@ -29,7 +29,7 @@ BUFFER_BYTES: Final = 64 * 1024
 
 _WRAPPER: Final = """#!/bin/sh
 # Written by `raylift up`.
-previous=
+{wait}previous=
 for argument in "$@"; do
     [ "$previous" = "-f" ] && config=$argument
     previous=$argument
@@ -61,6 +61,9 @@ _ADD_GATEWAY: Final = """
 """
 _GATEWAY_SECTION: Final = "http-gateway"
 
+# With empty maps it would refuse every key. Serve gives HAProxy half a minute, and then tries again.
+_WAIT: Final = "until [ -e {ready} ]; do sleep 0.2; done\n"
+
 # Serve asks replicas of the same node at 127.0.0.1, and Ray's own backup is there. Where machines may join, replicas listen on
 # their node's address alone, so that every node's HAProxy reaches them.
 _AT_NODE_ADDRESS: Final = "-e '/ backup$/! s/^([[:space:]]*server [^ ]+ )127\\.0\\.0\\.1:/\\1{address}:/' "
@@ -82,10 +85,19 @@ class IngressFiles:
         """HAProxy's directory: Ray's configuration and sockets, and our map of names."""
         return self.session / "h"
 
-    def write(self, spec: IngressSpec, *, host: str, node_address: str | None = None) -> None:
+    @property
+    def ready(self) -> Path:
+        """File that shows a joined node's HAProxy that its maps have come."""
+        return self.session / "ingress-ready"
+
+    def write(self, spec: IngressSpec, *, host: str, node_address: str | None = None, joins: bool = False) -> None:
         """Write the wrapper, the rules and empty maps. The API listens on ``host``.
 
-        ``node_address``: address of this node's replicas, where machines may join. None: loopback.
+        Args:
+            spec: the rules.
+            host: address at which the API listens.
+            node_address: address of this node's replicas, where machines may join. None: loopback.
+            joins: HAProxy waits for the maps of the head.
         """
         self.haproxy.mkdir(exist_ok=True)
         IngressMap(self.haproxy).put({})
@@ -117,6 +129,7 @@ class IngressFiles:
             _WRAPPER.format(
                 binds=binds,
                 port=spec.port,
+                wait=_WAIT.format(ready=self.ready) if joins else "",
                 servers=_AT_NODE_ADDRESS.format(address=node_address) if node_address else "",
                 rules=rules,
                 defaults=defaults,

@@ -7,7 +7,7 @@ map, the model's workspace in another. The supervisor keeps both maps; the gatew
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +19,11 @@ from raylift.domain.access import AccessKey, Action, Principal, may
 from raylift.domain.errors import ModelNotFound, Unauthenticated
 from raylift.domain.identifiers import DEFAULT_WORKSPACE
 from raylift.ingress.problems import PROBLEM_JSON, problem_document
-from raylift.ingress.route_map import IngressMap
+from raylift.ingress.route_map import IngressMap, RouteMap
 
 _KEYS_FILE: Final = "keys.map"
 _WORKSPACES_FILE: Final = "workspaces.map"
+KEY_FILES: Final = frozenset({_KEYS_FILE, _WORKSPACES_FILE})
 _NEVER: Final = 99_999_999_999
 """Expiry of keys without one, in seconds since 1970."""
 SEES_ALL: Final = "all"
@@ -36,9 +37,11 @@ _NO_MODEL: Final = "No such model is registered."
 
 @dataclass(frozen=True, slots=True)
 class KeyMaps:
-    """The maps of one HAProxy, in its directory."""
+    """The maps of HAProxy, in its directory."""
 
     directory: Path
+    open_map: Callable[[Path, str], RouteMap] = IngressMap
+    """Opens a map: this machine's, or every node's."""
 
     @property
     def keys(self) -> Path:
@@ -51,8 +54,8 @@ class KeyMaps:
     def put(self, keys: Iterable[AccessKey], workspaces: Mapping[str, str], now: datetime) -> None:
         """Replace both maps. Raises EngineUnavailable: a running HAProxy did not accept them."""
         # First the workspaces: a new key must not see models that belong to another one.
-        IngressMap(self.directory, _WORKSPACES_FILE).put(dict(sorted(workspaces.items())))
-        IngressMap(self.directory, _KEYS_FILE).put(key_entries(keys, now))
+        self.open_map(self.directory, _WORKSPACES_FILE).put(dict(sorted(workspaces.items())))
+        self.open_map(self.directory, _KEYS_FILE).put(key_entries(keys, now))
 
     def has(self, sha256: str) -> bool:
         """Return whether HAProxy knows the key of this digest. Raises EngineUnavailable: it does not answer."""

@@ -6,14 +6,14 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.ingress.runtime_socket import ask, runtime_sockets
 
 log = logging.getLogger(__name__)
 
-_FILE: Final = "names.map"
+NAMES_FILE: Final = "names.map"
 _FOUND: Final = "found=yes"
 """Part of HAProxy's answer to ``get map``."""
 _AT_ONCE: Final = 32
@@ -22,13 +22,20 @@ _AT_ONCE: Final = 32
 
 def names_file(directory: Path) -> Path:
     """Return the map's file. It must exist before HAProxy starts."""
-    return directory / _FILE
+    return directory / NAMES_FILE
+
+
+class RouteMap(Protocol):
+    """A map of HAProxy, on this machine or on every node."""
+
+    def put(self, routes: Mapping[str, str], /) -> None:
+        """Replace the map. Raises EngineUnavailable: an HAProxy did not accept it."""
 
 
 class IngressMap:
     """A map of the HAProxy on this machine: that of names, unless another file is named."""
 
-    def __init__(self, directory: Path, name: str = _FILE) -> None:
+    def __init__(self, directory: Path, name: str = NAMES_FILE) -> None:
         self._directory = directory
         self._file = directory / name
 

@@ -135,27 +135,33 @@ class CertificateReload:
             log.warning("The certificate of the API is not reloaded: %s", error)
             self._seen = stamp
             return False
-        if pem_file(self._directory).read_text(encoding="ascii") == pem:
-            self._seen = stamp
-            return False
-        # The file first: an HAProxy that starts meanwhile reads it.
-        write_pem(self._directory, pem)
-        for path in runtime_sockets(self._directory):
-            self._push(path, pem)
+        is_new = replace_pem(self._directory, pem)
         self._seen = stamp
-        log.info("HAProxy has the certificate of %s", self._certificate)
-        return True
+        if is_new:
+            log.info("HAProxy has the certificate of %s", self._certificate)
+        return is_new
 
-    def _push(self, path: Path, pem: str) -> None:
-        name = pem_file(self._directory)
-        try:
-            ask(path, f"set ssl cert {name} <<\n{pem}")
-            answer = ask(path, f"commit ssl cert {name}")
-        except ConnectionRefusedError:
-            return  # The socket of a former process.
-        if _DONE not in answer:
-            ask(path, f"abort ssl cert {name}")
-            log.error("HAProxy did not take the certificate: %s", answer)
+
+def replace_pem(directory: Path, pem: str) -> bool:
+    """Give another certificate to HAProxy, in its directory. Returns False where it has this one."""
+    if pem_file(directory).read_text(encoding="ascii") == pem:
+        return False
+    # The file first: an HAProxy that starts meanwhile reads it.
+    write_pem(directory, pem)
+    for path in runtime_sockets(directory):
+        _push(path, pem_file(directory), pem)
+    return True
+
+
+def _push(path: Path, name: Path, pem: str) -> None:
+    try:
+        ask(path, f"set ssl cert {name} <<\n{pem}")
+        answer = ask(path, f"commit ssl cert {name}")
+    except ConnectionRefusedError:
+        return  # The socket of a former process.
+    if _DONE not in answer:
+        ask(path, f"abort ssl cert {name}")
+        log.error("HAProxy did not take the certificate: %s", answer)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -70,7 +70,7 @@ def hand_http_server_to(process: ServingProcess) -> None:
 
 
 def open_http_server_at_node_address() -> None:
-    """Let this replica's own HTTP server listen where other nodes' HAProxy reach it. Call this in a deployment's constructor."""
+    """Let this replica's own HTTP server listen where HAProxy of other nodes reaches it. For a deployment's constructor."""
     from ray.serve._private import replica
 
     start = getattr(replica, _START_SERVER)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import ray
 
 from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
-from raylift.settings import PlatformSettings
+from raylift.settings import AuthMode, PlatformSettings
 
 NAMESPACE: Final = "raylift"
 NAME: Final = "supervisor"
@@ -104,7 +104,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.ray_engine.serve import RayServe
     from raylift.engines.webhooks.http_sender import HttpSender
     from raylift.engines.webhooks.outlet import Outlet
-    from raylift.ingress.route_map import IngressMap
+    from raylift.ingress.route_map import NAMES_FILE, IngressMap
     from raylift.ingress.tls import CertificateReload
     from raylift.services.schedules.jobs import ScheduledJobs
     from raylift.services.secrets import SecretService
@@ -144,6 +144,8 @@ def _assemble(settings: PlatformSettings) -> Any:
     token, tls = settings.ingress.token if settings.ingress else None, settings.gateway.tls
     gateway_client = GatewayClient(settings.gateway_url, ingress_token=token)
 
+    nodes = _node_upkeep(settings, cluster)
+    open_map = nodes.open_map if nodes else IngressMap
     view, ray_view, placement = StoreView(store), RayView(ray_jobs, monotonic), Placement()
     threads = TaskThreads()
     tasks = threads.runner(monotonic)
@@ -158,7 +160,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         store,
         serve,
         DeploymentExecutor(store, serve, gateway_client, registry, SchemaTag(gateway_client, registry), _now),
-        RoutePublisher(store, IngressMap(settings.ingress.directory) if settings.ingress else None),
+        RoutePublisher(store, open_map(settings.ingress.directory, NAMES_FILE) if settings.ingress else None),
         tasks,
         ModelScans(settings.reports, settings.mlflow_url, store, _now),
         clock=_now,
@@ -186,7 +188,8 @@ def _assemble(settings: PlatformSettings) -> Any:
                 monotonic=monotonic,
             ),
             series=SeriesRecorder(settings.counters_dir, store, _now),
-            keys=_key_publisher(settings, store),
+            keys=_key_publisher(settings, store, open_map),
+            nodes=nodes,
             live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)
             if settings.mlflow_secret
             else None,
@@ -207,14 +210,35 @@ def _assemble(settings: PlatformSettings) -> Any:
     )
 
 
-def _key_publisher(settings: PlatformSettings, store: Any) -> Any:
+def _node_upkeep(settings: PlatformSettings, cluster: Any) -> Any:
+    """Return what looks after joined nodes; None where no machine may join."""
+    from raylift.engines.node_agent import NodeDirectories
+    from raylift.engines.ray_engine.node_agents import NodeAgents
+    from raylift.ingress.keys import KEY_FILES
+    from raylift.ingress.route_map import NAMES_FILE
+    from raylift.ingress.tls import pem_file
+    from raylift.supervisor.nodes.agents import NodeUpkeep
+
+    if settings.cluster is None or settings.ingress is None:
+        return None
+    haproxy = settings.ingress.directory
+    return NodeUpkeep(
+        cluster.all_nodes,
+        NodeAgents(NodeDirectories(haproxy.parent, settings.counters_dir, settings.payloads_dir)),
+        counters_dir=settings.counters_dir,
+        payloads_dir=settings.payloads_dir,
+        map_files={NAMES_FILE, *(KEY_FILES if settings.auth is AuthMode.KEYS else ())},
+        certificate=pem_file(haproxy) if settings.gateway.tls.cert else None,
+    )
+
+
+def _key_publisher(settings: PlatformSettings, store: Any, open_map: Any) -> Any:
     from raylift.ingress.keys import KeyMaps
-    from raylift.settings import AuthMode
     from raylift.supervisor.housekeeping.publish_keys import KeyPublisher
 
     if settings.auth is not AuthMode.KEYS or settings.ingress is None:
         return None
-    return KeyPublisher(store, KeyMaps(settings.ingress.directory), _now)
+    return KeyPublisher(store, KeyMaps(settings.ingress.directory, open_map), _now)
 
 
 def _run_to_the_end(supervisor: Any) -> None:

@@ -16,6 +16,8 @@ from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
 from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
+from raylift.supervisor.nodes.agents import PAUSE_SECONDS as NODES_PAUSE_SECONDS
+from raylift.supervisor.nodes.agents import NodeUpkeep
 from raylift.supervisor.schedules.execute import ScheduleExecutor
 from raylift.supervisor.webhooks.deliver import WebhookDeliverer
 
@@ -45,6 +47,7 @@ def periodic_tasks(
     webhooks: WebhookDeliverer,
     series: SeriesRecorder,
     keys: KeyPublisher | None,
+    nodes: NodeUpkeep | None,
     live_jobs: LiveJobsPublisher | None,
     certificate: CertificateReload | None,
 ) -> Sequence[PeriodicTask]:
@@ -61,6 +64,7 @@ def periodic_tasks(
         PeriodicTask("webhooks", 1.0, webhooks.attend),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
+        *((PeriodicTask("nodes", NODES_PAUSE_SECONDS, lambda _: nodes.attend()),) if nodes else ()),
         *((PeriodicTask("live jobs", 1.0, lambda _: live_jobs.publish()),) if live_jobs else ()),
         *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),
         PeriodicTask("series of versions", 5.0, lambda _: series.sample()),

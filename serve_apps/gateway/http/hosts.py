@@ -37,7 +37,8 @@ class Hosts:
         is_behind_ingress = settings.ingress is not None
         # The ingress of each node has compared the host with the node's own names. Only ingresses reach the gateway.
         compared = is_behind_ingress and settings.cluster is not None
-        return cls(frozenset({ANY_HOST}) if compared else allowed_hosts(settings), gateway.trusted_proxies, is_behind_ingress, gateway.tls.cert is not None)
+        names = frozenset({ANY_HOST}) if compared else allowed_hosts(settings)
+        return cls(names, gateway.trusted_proxies, is_behind_ingress, gateway.tls.cert is not None)
 
     def refusal(self, scope: Scope, headers: Headers) -> HostRefused | CrossOriginRefused | None:
         """Return the error for a request to a foreign host, or for a change that a page of another site asks for."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from typer.testing import Result
+
+from raylift.launcher.errors import LauncherError
 
 Run = Callable[..., Result]
 HEAD = {"node_id": "1" * 56, "name": "m1", "address": "10.0.0.1", "state": "ready", "is_head": True, "cpus": 2.0,
@@ -41,3 +44,19 @@ def test_drain_says_what_to_do_with_a_node_that_stays_busy(run: Run, platform: A
     done = run("drain", "m2", "--timeout", "0")
     assert done.exit_code == 5
     assert "raylift leave --now" in done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "trusted"), [((), "/env.pem"), (("--ca", "/own.pem"), "/own.pem")])
+def test_join_trusts_the_certificates_that_all_commands_trust(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], trusted: str
+) -> None:
+    seen: list[str | None] = []
+
+    def refuse(*_: Any, ca: str | None) -> None:
+        seen.append(ca)
+        raise LauncherError("refused")
+
+    monkeypatch.setattr("raylift.launcher.nodes.join.join", refuse)
+    monkeypatch.setenv("RAYLIFT_CA", "/env.pem")
+    assert run("join", "https://m1:8000", "--token", "t", *arguments).exit_code == 1
+    assert seen == [trusted]

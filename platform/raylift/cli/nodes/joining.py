@@ -11,7 +11,7 @@ import typer
 from raylift.cli.exits import ExitCode, stop, wrong_usage
 from raylift.cli.platform import as_interrupt, launcher_errors
 from raylift.cli.printing import Output, print_facts, print_json, say
-from raylift.cli.session import CaOption, OutputOption, output_format
+from raylift.cli.session import CaOption, OutputOption, certificates, output_format
 from raylift.domain.quantities import parse_bytes
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def join(
     except ValueError as error:
         raise wrong_usage("--memory", str(error)) from error
     with launcher_errors():
-        record, found_running = join(url, token, machine, ConsoleProgress(), ca=ca)
+        record, found_running = join(url, token, machine, ConsoleProgress(), ca=certificates(ctx, ca))
     if output_format(ctx, output) is Output.JSON:
         print_json({"url": record.url, "address": record.address, "already_joined": found_running})
         return

@@ -30,7 +30,9 @@ from raylift.domain.models.counters import NAMES, ProcessCounts, ProcessKind, Ve
 
 log = logging.getLogger(__name__)
 
-_LIVE: Final = ".live"
+LIVE: Final = ".live"
+REMOTE: Final = ".remote"
+"""Copy of the file of a live process on another node (other_nodes.py)."""
 _TOTALS: Final = ".totals"
 _NEW: Final = ".new"
 _LOCK: Final = "folding.lock"
@@ -66,7 +68,7 @@ class CounterFile:
             os.pwrite(self._descriptor, line + bytes(_ITEM * len(NAMES)), 0)
             self._map = mmap.mmap(self._descriptor, size)
             # Readers find it only when it is complete and locked.
-            new.rename(directory / (name + _LIVE))
+            new.rename(directory / (name + LIVE))
         except OSError:
             os.close(self._descriptor)
             new.unlink(missing_ok=True)
@@ -92,8 +94,9 @@ def counters_directory(root: Path, model_name: str, version: str) -> Path:
 def read_counts(directory: Path, version: tuple[str, str] | None = None) -> list[VersionCounts]:
     """Read the counts of every version, or of one (model name, version)."""
     pattern = _key(*version) + "." if version else ""
-    found = [path for path in _live_files(directory) if path.name.startswith(pattern)]
-    live = {path.name: counts for path in found if (counts := _read_live(path)) is not None}
+    found = [path for path in live_files(directory) if path.name.startswith(pattern)]
+    # A copy of a process that has ended comes before its last state, which counts.
+    live = {identity(path): counts for path in found if (counts := _read_live(path)) is not None}
     # Totals come last: a file that is removed during this read is in them.
     totals = [totals for path in _files(directory, _TOTALS) if path.name.startswith(pattern) and (totals := _read_totals(path))]
     merged = {name for one in totals for name in one.merged}
@@ -107,12 +110,12 @@ def merge_dead(directory: Path) -> int:
     """Add the files of dead processes to their versions' totals. Returns their number. Safe to interrupt at any point."""
     if not directory.is_dir():
         return 0
-    with _try_lock(directory) as is_locked:
-        if not is_locked:
+    with _try_lock(directory) as has_lock:
+        if not has_lock:
             return 0
         dead: dict[str, list[Path]] = defaultdict(list)
-        for path in _live_files(directory):
-            if not _is_locked(path):
+        for path in live_files(directory):
+            if path.suffix == LIVE and not is_locked(path):
                 dead[path.name.partition(".")[0]].append(path)
         for key, paths in dead.items():
             _merge(directory / (key + _TOTALS), paths)
@@ -162,7 +165,7 @@ def _merge(totals_file: Path, dead: list[Path]) -> None:
 def _read_live(path: Path) -> ProcessCounts | None:
     try:
         # In this order: the content of a dead process's file is final.
-        is_alive = _is_locked(path)
+        is_alive = path.suffix == REMOTE or is_locked(path)
         content = path.read_bytes()
     except FileNotFoundError:
         return None
@@ -208,15 +211,20 @@ def _files(directory: Path, suffix: str) -> Iterator[Path]:
     return iter(sorted(directory.glob(f"*{suffix}")))
 
 
-def _live_files(directory: Path) -> Iterator[Path]:
+def live_files(directory: Path) -> Iterator[Path]:
     """Files of processes; those of older releases are not in a directory of their version. A link is no file of ours."""
-    for path in sorted([*directory.glob(f"*{_LIVE}"), *directory.glob(f"*/*{_LIVE}")]):
+    for path in sorted([*directory.glob(f"*{LIVE}"), *directory.glob("*/*")]):
         is_of_version = path.parent == directory or path.name.startswith(f"{path.parent.name}.")
-        if is_of_version and not path.is_symlink():
+        if path.suffix in (LIVE, REMOTE) and is_of_version and not path.is_symlink():
             yield path
 
 
-def _is_locked(path: Path) -> bool:
+def identity(path: Path) -> str:
+    """Return the name of a process's file on its own node."""
+    return ".".join(path.name.split(".")[:2]) + LIVE
+
+
+def is_locked(path: Path) -> bool:
     """True while the file's process is alive. Raises FileNotFoundError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:

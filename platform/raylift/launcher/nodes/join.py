@@ -257,7 +257,7 @@ def _write_ingress(document: NodeDocument, record: NodeRecord) -> None:
     """Write the files of this node's HAProxy, which Serve starts with the first replica. An agent keeps them up to date."""
     spec = IngressSpec.of_json(document.ingress).on_node(record.address, document.url)
     try:
-        IngressFiles(record.session_dir).write(spec, host=record.address, node_address=record.address)
+        IngressFiles(record.session_dir).write(spec, host=record.address, node_address=record.address, joins=True)
     except OSError as error:
         raise LauncherError(f"The files of HAProxy cannot be written: {error}") from error
 

@@ -36,7 +36,8 @@ class DriverOrder(BaseModel):
 def main() -> None:
     order = DriverOrder.model_validate_json(sys.stdin.read())
     ray.init(address=order.ray_address, namespace=NAMESPACE, log_to_driver=False)
-    # 127.0.0.1 is also for replicas, but where machines may join (serve_ingress.py). The address of the API is set by HAProxy's wrapper (ingress/haproxy.py).
+    # 127.0.0.1 is also for replicas, but where machines may join (serve_ingress.py).
+    # The address of the API is set by HAProxy's wrapper (ingress/haproxy.py).
     http = HTTPOptions(host="127.0.0.1", port=order.port, keep_alive_timeout_s=_KEEP_ALIVE_SECONDS)
     # Where machines may join, each node with replicas has an HAProxy.
     serve.start(proxy_location="HeadOnly" if order.settings.cluster is None else "EveryNode", http_options=http)

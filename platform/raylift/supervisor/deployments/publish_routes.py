@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.models.deployment import Deployment
 from raylift.ingress.plan_routes import by_name_routes
-from raylift.ingress.route_map import IngressMap
+from raylift.ingress.route_map import RouteMap
 from raylift.store import Store
 from raylift.supervisor.deployments.plan import Delete, DeploymentAction
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class RoutePublisher:
     """Writes the map before applications are taken down."""
 
-    def __init__(self, store: Store, ingress: IngressMap | None) -> None:
+    def __init__(self, store: Store, ingress: RouteMap | None) -> None:
         self._store = store
         self._ingress = ingress
 

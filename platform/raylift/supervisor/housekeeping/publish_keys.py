@@ -17,7 +17,7 @@ PAUSE_SECONDS = 1.0
 
 
 class KeyPublisher:
-    """Writes the maps of the HAProxy on this machine."""
+    """Writes the maps of HAProxy."""
 
     def __init__(self, store: Store, maps: KeyMaps, clock: Callable[[], datetime]) -> None:
         self._store = store

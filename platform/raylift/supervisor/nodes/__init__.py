@@ -1,0 +1,1 @@
+"""Joined nodes: their agents, their ingresses, and what their replicas write."""
