@@ -86,6 +86,7 @@ def _add_platform_commands() -> None:
         import_module("raylift.cli.platform").register(app)
         import_module("raylift.cli.state").register(app, secrets.app)
         import_module("raylift.cli.nodes.joining").register(app)
+        import_module("raylift.cli.nodes.foreground").register(app)
         return
     app.command("status", help=_PLATFORM_COMMANDS["status"])(_status_without_server)
     for name, text in _PLATFORM_COMMANDS.items():

@@ -306,12 +306,14 @@ def _state_option(state_dir: Path) -> str:
 
 
 @contextmanager
-def launcher_errors() -> Generator[None]:
-    """Turns errors of the launcher into messages and exit codes."""
+def launcher_errors(*, but: type[Exception] | tuple[()] = ()) -> Generator[None]:
+    """Turns errors of the launcher into messages and exit codes, ``but`` for one kind."""
     from raylift.launcher import LauncherError
 
     try:
         yield
+    except but:
+        raise
     except LauncherError as error:
         raise stop(f"Error: {error}", ExitCode.FAILED) from error
 

@@ -113,7 +113,7 @@ def command(
 
 def certificates(ctx: typer.Context, ca: str | None) -> str | None:
     """Return the file that the platform's certificate is checked with, as the client finds it; None: the system's."""
-    return ca or _defaults(ctx).ca or os.environ.get("RAYLIFT_CA") or None
+    return ca or _defaults(ctx).ca or os.environ.get("RAYLIFT_CA") or None  # noqa: TID251
 
 
 def output_format(ctx: typer.Context, output: Output | None) -> Output:

@@ -118,7 +118,7 @@ class IngressFiles:
             keys=keys,
         )
         rules.write_text(lines, encoding="ascii")
-        defaults.write_text(defaults_rules(), encoding="ascii")
+        defaults.write_text(defaults_rules(several_machines=node_address is not None), encoding="ascii")
         sections.write_text(limit_tables() + (spec.pages.backends() if spec.pages else ""), encoding="ascii")
         address = "*" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
         binds = f"\\1{address}:{spec.port}"

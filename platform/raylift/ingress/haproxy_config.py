@@ -26,6 +26,8 @@ from raylift.ingress.tls import https_rules
 
 _BODY_SECONDS: Final = 10
 """Timeout for a body that the ingress reads; answered with 408."""
+_SILENCE_SECONDS: Final = 5
+"""A machine whose kernel confirms nothing for so long is taken for off. A replica that computes is not silent in this sense."""
 _HEADROOM_BYTES: Final = 16 * 1024
 """Part of HAProxy's buffer for headers and HAProxy's own reserve."""
 
@@ -230,10 +232,24 @@ def _failures() -> Iterator[str]:
     )
 
 
-def defaults_rules() -> str:
+def defaults_rules(*, several_machines: bool = False) -> str:
     """Return the lines for HAProxy's ``defaults``: its errors when no replica answers, instead of Ray's page."""
-    return tunnel_rules() + "".join(
-        f"    http-error status {failure.status} content-type {PROBLEM_JSON} hdr Retry-After 1"
-        f" hdr {headers.FAILURE} {failure.name} string '{failure.problem(error=failure.detail)}'\n"
-        for failure in (_BODY_LATE, _BROKEN_OFF, _NOT_REACHED)
+    return (
+        tunnel_rules()
+        + (_silent_machines() if several_machines else "")
+        + "".join(
+            f"    http-error status {failure.status} content-type {PROBLEM_JSON} hdr Retry-After 1"
+            f" hdr {headers.FAILURE} {failure.name} string '{failure.problem(error=failure.detail)}'\n"
+            for failure in (_BODY_LATE, _BROKEN_OFF, _NOT_REACHED)
+        )
+    )
+
+
+def _silent_machines() -> str:
+    """Return lines that give up connections to machines without power. Their requests then go to other replicas."""
+    return (
+        f"    timeout connect {_SILENCE_SECONDS}s\n"
+        f"    default-server tcp-ut {_SILENCE_SECONDS}s\n"
+        # Also where the request was confirmed, and only the answer is missing.
+        f"    option srvtcpka\n    srvtcpka-idle {_SILENCE_SECONDS}s\n    srvtcpka-intvl 1s\n    srvtcpka-cnt {_SILENCE_SECONDS}\n"
     )

@@ -25,7 +25,7 @@ from raylift.launcher.run.record import IncompleteRecord, RunRecord, delete_reco
 from raylift.launcher.run.session import keep_logs, remove_session, session_path, temp_path
 from raylift.launcher.startup import new_record, start_everything
 
-_MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")
+MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")
 """Processes that are not restarted. Without one of them, `raylift up` ends the rest and starts everything again."""
 
 
@@ -130,7 +130,7 @@ class LocalPlatform:
 
 def is_running(record: RunRecord) -> bool:
     """Return True where the start was completed and the main processes live."""
-    return record.ready and set(_MAIN) <= pids_by_component(record.instance).keys()
+    return record.ready and set(MAIN) <= pids_by_component(record.instance).keys()
 
 
 def _has_recovered(record: RunRecord, progress: Progress, timeout: float) -> bool:

@@ -14,6 +14,8 @@ from ray import _raylet
 from ray._private.state import state
 from ray.core.generated import autoscaler_pb2
 
+DRAINED = "The node is drained, continue to shut down raylet"
+"""A raylet's last word when it ends because it was drained."""
 _SECONDS = 10
 
 

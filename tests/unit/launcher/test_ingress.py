@@ -55,6 +55,41 @@ def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rewrite:
     return rewritten
 
 
+def test_replicas_are_asked_at_their_node_s_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
+    files = haproxy.IngressFiles(tmp_path)
+    spec = IngressSpec(8000, "secret", Guard(frozenset({"localhost"})))
+    files.write(spec, host="10.0.0.6", node_address="10.0.0.6")
+    config = tmp_path / "c.cfg"
+    there = CONFIG.replace("SERVE_REPLICA-c 127.0.0.1", "SERVE_REPLICA-c 10.0.0.5")
+    config.write_text(there)
+    subprocess.run([files.wrapper, "-f", config], check=True)
+    written = config.read_text()
+    assert section(written, "http-gateway")[:2] == [
+        "server SERVE_REPLICA-a 10.0.0.6:30001 check observe layer4 error-limit 10 on-error mark-down",
+        "server SERVE_REPLICA-b 10.0.0.6:30002 check",
+    ]
+    gateway, fallback = (
+        "server gateway-10.0.0.6:30001 10.0.0.6:30001 check backup",
+        "server fallback 127.0.0.1:8500 check backup",
+    )
+    assert section(written, "http-iris-1")[-3:] == ["server SERVE_REPLICA-c 10.0.0.5:30003 check", gateway, fallback]
+    assert "bind 10.0.0.6:8000" in written
+
+
+def test_haproxy_of_a_joined_node_waits_for_its_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
+    files = haproxy.IngressFiles(tmp_path)
+    files.write(IngressSpec(8000, "secret", Guard(frozenset({"localhost"}))), host="10.0.0.6", joins=True)
+    config = tmp_path / "c.cfg"
+    config.write_text(CONFIG)
+    with subprocess.Popen([files.wrapper, "-f", config]) as waiting:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.5)
+        files.ready.touch()
+        assert waiting.wait(30) == 0
+
+
 def section(config: str, name: str) -> list[str]:
     lines = config.split(f"backend {name}\n", 1)[1].split("backend ", 1)[0].splitlines()
     return [line.strip() for line in lines]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import ssl
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,10 +16,16 @@ import pytest
 
 from raylift.api.cluster.join import NodeDocument, NodeVersions
 from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
+from raylift.ingress import haproxy
+from raylift.ingress.engine_pages import EnginePages
+from raylift.ingress.guard import Guard
+from raylift.ingress.limits import Limits
+from raylift.ingress.spec import IngressSpec, Tls
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.nodes.checks import MachineDiffers, require_same
 from raylift.launcher.nodes.document import node_document, versions_here, write_document
 from raylift.launcher.nodes.join import (
+    HeadUnreachable,
     JoinRefused,
     Machine,
     address_towards,
@@ -34,7 +41,17 @@ from raylift.launcher.run.config import LocalConfig, load_config
 from raylift.launcher.run.environment import base_environment, head_environment
 from raylift.launcher.run.exposure import require_node_address
 from raylift.launcher.run.record import RunRecord
+from tests.certificates import Authority
 
+INGRESS = IngressSpec(
+    8000,
+    "secret",
+    Guard(frozenset({"10.0.0.5"}), ("10.0.0.0/24",)),
+    ("https://app.example",),
+    Limits(requests_per_minute=7),
+    Tls("PEM", 20015, 5),
+    EnginePages(5000, "mlflow-credential", 8265, "ray-credential", mlflow_host="10.0.0.5"),
+)
 USER = {"HOME": "/home/ann", "UV_INDEX_URL": "https://pypi.example", "RAY_AUTH_MODE": "disabled"}
 
 
@@ -60,7 +77,9 @@ def record(tmp_path: Path) -> RunRecord:
 @pytest.fixture
 def document(config: LocalConfig, record: RunRecord, tmp_path: Path) -> NodeDocument:
     base = base_environment(config.environment, record.instance, tmp_path, USER)
-    return node_document(config, record, base, head_environment(base, record, attempts_dir=tmp_path, cores=2))
+    head = head_environment(base, record, attempts_dir=tmp_path, cores=2)
+    assert head["RAYLIFT_NODE_ADDRESS"] == "10.0.0.5"
+    return node_document(config, record, base, head, INGRESS)
 
 
 @pytest.fixture
@@ -99,7 +118,7 @@ def test_document_has_the_head_s_variables_but_not_its_user_s(document: NodeDocu
     assert given["MLFLOW_TRACKING_URI"] == "http://10.0.0.5:5000"
     assert given["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
     assert given["OMP_PROC_BIND"] == "true"
-    assert not {"HOME", "UV_INDEX_URL", "RAY_AUTH_TOKEN_PATH", "TMPDIR", "PATH"} & given.keys()
+    assert not {"HOME", "UV_INDEX_URL", "RAY_AUTH_TOKEN_PATH", "TMPDIR", "PATH", "RAYLIFT_NODE_ADDRESS"} & given.keys()
     assert "LC_*" in document.inherit
 
 
@@ -228,3 +247,56 @@ def test_machine_of_the_platform_itself_does_not_join(
 
 def test_address_is_the_one_towards_the_platform() -> None:
     assert address_towards("127.0.0.1:20001") == "127.0.0.1"
+
+
+def test_document_brings_the_ingress_of_the_head(
+    document: NodeDocument, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(haproxy, "haproxy_binary", lambda: "/bin/true")
+    received = NodeDocument.model_validate_json(document.model_dump_json())
+    spec = IngressSpec.of_json(received.ingress)
+    assert spec == INGRESS
+    assert "secret" not in repr(received)
+    files = haproxy.IngressFiles(tmp_path)
+    own = spec.on_node("10.0.0.6", received.url)
+    files.write(own, host="10.0.0.6", node_address="10.0.0.6", joins=True)
+    rules = (tmp_path / "ingress-rules").read_text()
+    assert {"10.0.0.5", "10.0.0.6"} <= own.guard.hosts
+    assert "10.0.0.5 10.0.0.6 }" in rules
+    assert "A client may have 7 requests" in rules
+    sections = (tmp_path / "ingress-sections").read_text()
+    assert "server one 10.0.0.5:5000" in sections
+    # Ray's dashboard listens on the loopback of the head.
+    assert f"redirect code 307 prefix {received.url}" in sections
+    assert "ray-credential" not in sections
+    assert (files.haproxy / "tls.pem").read_text() == "PEM"
+    assert all(
+        path.stat().st_mode & 0o77 == 0 for path in tmp_path.iterdir() if path.is_file() and "secret" in path.read_text()
+    )
+
+
+def test_platform_that_starts_yet_is_told_from_one_that_refuses(gateway: tuple[Gateway, str], tmp_path: Path) -> None:
+    said, url = gateway
+    said.status, said.body = 503, {"detail": "Try again."}
+    with pytest.raises(HeadUnreachable, match="Try again"):
+        fetch_document(url, "rlj_x")
+    said.status = 401
+    with pytest.raises(JoinRefused) as refused:
+        fetch_document(url, "rlj_x")
+    assert not isinstance(refused.value, HeadUnreachable)
+    with pytest.raises(HeadUnreachable):
+        fetch_document("http://127.0.0.1:1", "rlj_x")
+
+
+def test_authority_that_is_not_trusted_is_no_silence(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority.make().issue(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with pytest.raises(JoinRefused, match="RAYLIFT_CA") as refused:
+            fetch_document(f"https://127.0.0.1:{server.server_port}", "rlj_x")
+        assert not isinstance(refused.value, HeadUnreachable)
+        server.shutdown()
+        thread.join()

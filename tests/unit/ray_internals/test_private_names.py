@@ -25,7 +25,8 @@ from raylift.ingress.haproxy import BUFFER_BYTES
 from raylift.launcher.run.environment import head_environment
 from raylift.launcher.run.record import RunRecord
 from raylift.ray_internals import setup_worker
-from raylift.ray_internals.serve_ingress import HandedServer, count_requests_of
+from raylift.ray_internals.draining import DRAINED
+from raylift.ray_internals.serve_ingress import HandedServer, count_requests_of, open_http_server_at_node_address
 
 ROOT = Path(__file__).resolve().parents[3]
 RAY = Path(ray.__file__).parent
@@ -198,6 +199,25 @@ def test_gcs_drains_nodes() -> None:
     assert "timeout" in inspect.signature(compiled.InnerGcsClient.get_all_node_info).parameters
     assert callable(state.get_draining_nodes)
     assert reasons.DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
+
+
+def test_raylet_says_that_it_was_drained(code_of_ray: bytes) -> None:
+    assert DRAINED.encode() in code_of_ray
+
+
+def test_http_server_of_a_replica_opens_at_its_node_s_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, int]] = []
+
+    async def start(app: Any, options: Any, *, event_loop: Any, enable_so_reuseport: bool) -> None:
+        seen.append((options.host, options.port))
+
+    for address in ("10.0.0.5", None):
+        monkeypatch.setattr(replica, "start_asgi_http_server", start)
+        monkeypatch.setenv("RAYLIFT_NODE_ADDRESS", address or "")
+        open_http_server_at_node_address()
+        options = HTTPOptions(host="127.0.0.1", port=8000)
+        asyncio.run(replica.start_asgi_http_server(None, options, event_loop=None, enable_so_reuseport=False))
+    assert seen == [("10.0.0.5", 8000), ("127.0.0.1", 8000)]
 
 
 def test_process_title_names_the_application() -> None:

@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from raylift.launcher.nodes.record import NodeRecord
 
 
+UrlOfPlatform = Annotated[str, typer.Argument(help="The platform, as `raylift up` printed it.", show_default=False)]
+JoinToken = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="RAYLIFT_JOIN_TOKEN",
+        help="The join token, from the file that `raylift up` names.",
+        show_default=False,
+        show_envvar=True,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Address at which other nodes reach this machine. Default: the one towards the platform."),
+]
+Cpus = Annotated[int | None, typer.Option("--cpus", help="CPUs for jobs and replicas. Default: all.", min=1)]
+Memory = Annotated[str | None, typer.Option("--memory", help="Memory for them, e.g. 12GiB. Default: what is free.")]
+Gpus = Annotated[int | None, typer.Option("--gpus", help="GPUs. Default: those that Ray finds.", min=0)]
+
+
 def register(app: typer.Typer) -> None:
     for command in (join, leave):
         app.command(command.__name__)(command)
@@ -25,37 +45,18 @@ def register(app: typer.Typer) -> None:
 
 def join(
     ctx: typer.Context,
-    url: Annotated[str, typer.Argument(help="The platform, as `raylift up` printed it.", show_default=False)],
-    token: Annotated[
-        str,
-        typer.Option(
-            "--token",
-            envvar="RAYLIFT_JOIN_TOKEN",
-            help="The join token, from the file that `raylift up` names.",
-            show_default=False,
-            show_envvar=True,
-        ),
-    ],
-    address: Annotated[
-        str | None, typer.Option(help="Address at which other nodes reach this machine. Default: the one towards the platform.")
-    ] = None,
-    cpus: Annotated[int | None, typer.Option(help="CPUs for jobs and replicas. Default: all.", min=1)] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory for them, e.g. 12GiB. Default: what is free.")] = None,
-    gpus: Annotated[int | None, typer.Option(help="GPUs. Default: those that Ray finds.", min=0)] = None,
+    url: UrlOfPlatform,
+    token: JoinToken,
+    address: Address = None,
+    cpus: Cpus = None,
+    memory: Memory = None,
+    gpus: Gpus = None,
     ca: CaOption = None,
     output: OutputOption = None,
 ) -> None:
     """Let this machine join the platform of another one: it takes jobs and replicas from then on."""
-    from raylift.launcher.nodes.join import Machine, join
-    from raylift.launcher.progress import ConsoleProgress
-
-    signal.signal(signal.SIGTERM, as_interrupt)
-    try:
-        machine = Machine(address, cpus, None if memory is None else parse_bytes(memory), gpus)
-    except ValueError as error:
-        raise wrong_usage("--memory", str(error)) from error
     with launcher_errors():
-        record, found_running = join(url, token, machine, ConsoleProgress(), ca=certificates(ctx, ca))
+        record, found_running = join_here(url, token, (address, cpus, memory, gpus), certificates(ctx, ca))
     if output_format(ctx, output) is Output.JSON:
         print_json({"url": record.url, "address": record.address, "already_joined": found_running})
         return
@@ -63,6 +64,22 @@ def join(
         say("This machine has joined already.")
     print_facts([("Platform", record.url), ("Node", record.address), ("Logs", record.session_dir / "r")])
     say("See it with: raylift nodes. Leave with: raylift leave")
+
+
+def join_here(
+    url: str, token: str, machine: tuple[str | None, int | None, str | None, int | None], ca: str | None
+) -> tuple[NodeRecord, bool]:
+    """Join with the options of the command line: address, CPUs, memory, GPUs. Raises LauncherError."""
+    from raylift.launcher.nodes.join import Machine, join
+    from raylift.launcher.progress import ConsoleProgress
+
+    signal.signal(signal.SIGTERM, as_interrupt)
+    address, cpus, memory, gpus = machine
+    try:
+        wanted = Machine(address, cpus, None if memory is None else parse_bytes(memory), gpus)
+    except ValueError as error:
+        raise wrong_usage("--memory", str(error)) from error
+    return join(url, token, wanted, ConsoleProgress(), ca=ca)
 
 
 def leave(

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,10 @@ _NODE_PORTS: Final = {
 
 class JoinRefused(LauncherError):
     """The platform does not let this machine join."""
+
+
+class HeadUnreachable(JoinRefused):
+    """The platform does not answer. It may yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +131,19 @@ def fetch_document(url: str, token: str, *, ca: str | None = None) -> NodeDocume
             verify=ca or True,
         )
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise JoinRefused(f"{url} does not answer: {error}", hint="Is it the address that `raylift up` printed?") from error
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise JoinRefused(
+                f"The certificate of {url} is not trusted: {error}", hint="Name its authority's file: --ca FILE, or RAYLIFT_CA."
+            ) from error
+        raise HeadUnreachable(f"{url} does not answer: {error}", hint="Is it the address that `raylift up` printed?") from error
     if answer.status_code == 200:
         try:
             return NodeDocument.model_validate_json(answer.content)
         except ValidationError as error:
             raise JoinRefused(f"{url} runs another version of Raylift.", hint="Install the same version here.") from error
-    raise JoinRefused(f"{url} refuses ({answer.status_code}): {_detail(answer)}")
+    # A gateway that starts yet, or none behind the ingress.
+    refused = HeadUnreachable if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else JoinRefused
+    raise refused(f"{url} refuses ({answer.status_code}): {_detail(answer)}")
 
 
 def address_towards(ray_address: str) -> str:
