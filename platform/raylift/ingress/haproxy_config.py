@@ -247,9 +247,12 @@ def defaults_rules(*, several_machines: bool = False) -> str:
 
 def _silent_machines() -> str:
     """Return lines that give up connections to machines without power. Their requests then go to other replicas."""
-    return (
-        f"    timeout connect {_SILENCE_SECONDS}s\n"
-        f"    default-server tcp-ut {_SILENCE_SECONDS}s\n"
+    lines = (
+        f"default-server tcp-ut {_SILENCE_SECONDS}s",
         # Also where the request was confirmed, and only the answer is missing.
-        f"    option srvtcpka\n    srvtcpka-idle {_SILENCE_SECONDS}s\n    srvtcpka-intvl 1s\n    srvtcpka-cnt {_SILENCE_SECONDS}\n"
+        "option srvtcpka",
+        f"srvtcpka-idle {_SILENCE_SECONDS}s",
+        "srvtcpka-intvl 1s",
+        f"srvtcpka-cnt {_SILENCE_SECONDS}",
     )
+    return "".join(f"    {line}\n" for line in lines)

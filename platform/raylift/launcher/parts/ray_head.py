@@ -39,6 +39,7 @@ def head_command(config: LocalConfig, record: RunRecord, labels: Mapping[str, st
         "num-gpus": resources.gpus,
         "memory": resources.memory,
         "object-store-memory": resources.object_store_memory,
+        "autoscaling-config": resources.autoscaling_config,
         "include-dashboard": "true",
         # It copies the output of workers to drivers, which ours do not need.
         "include-log-monitor": "false",

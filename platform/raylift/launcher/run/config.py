@@ -50,6 +50,7 @@ class Resources(_Section):
     gpus: Annotated[int, Field(ge=0)] | None
     object_store_memory: Annotated[Bytes, Field(ge=80 * 2**20)]
     """Ray refuses less than 75 MiB."""
+    autoscaling_config: Path | None
 
 
 class HeadEnvironment(_Section):
@@ -134,7 +135,9 @@ def _with_absolute_paths(config: LocalConfig) -> LocalConfig:
     webhooks = (
         config.webhooks if ca_file is None else config.webhooks.model_copy(update={"ca_file": ca_file.expanduser().absolute()})
     )
-    return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks})
+    file = config.resources.autoscaling_config
+    resources = config.resources.model_copy(update={"autoscaling_config": file.expanduser().absolute() if file else None})
+    return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks, "resources": resources})
 
 
 def usable_cores() -> int:
