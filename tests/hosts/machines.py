@@ -135,10 +135,19 @@ class Machine:
         """Take it off the network. Its processes go on."""
         _run("ip", "-n", self._network.namespace, "link", "set", self.name, "down")
 
+    def start(self, *command: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a command there."""
+        return subprocess.Popen([*self._inside, *command], text=True, **options)
+
+    @property
+    def _inside(self) -> list[str]:
+        return ["nsenter", "-t", str(self._first), "-m", "-u", "-i", "-p", "-n", "--wd=/"]
+
     def run(self, *command: str, ok: bool = True, timeout: float = 180, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command there. With ``ok``, it has to succeed."""
-        inside = ["nsenter", "-t", str(self._first), "-m", "-u", "-i", "-p", "-n", "--wd=/", *command]
-        done = subprocess.run(inside, text=True, capture_output=True, timeout=timeout, check=False, **options)
+        done = subprocess.run(
+            [*self._inside, *command], text=True, capture_output=True, timeout=timeout, check=False, **options
+        )
         assert not ok or done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done
 

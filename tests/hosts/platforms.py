@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,12 @@ serving: {max_replicas: 1}
 jobs: {contact_seconds: 20}
 """
 """One CPU for jobs on the first machine, and one for replicas: a larger job and a second large replica run elsewhere."""
+HOLD = """
+import platform, time
+print("began on", platform.node(), flush=True)
+time.sleep(10)
+print("ended on", platform.node(), flush=True)
+"""
 MODEL = """
 import mlflow
 import pandas as pd
@@ -48,6 +55,16 @@ class Platform:
 
     def on(self, machine: Machine, *arguments: str, ok: bool = True) -> Any:
         return machine.run("raylift", *arguments, ok=ok, env=self.environment, timeout=600)
+
+    def worker(self, machine: Machine, output: Path) -> subprocess.Popen[str]:
+        """Start ``raylift node worker`` there, with its output in a file."""
+        with output.open("w") as file:
+            return machine.start(
+                *("raylift", "node", "worker", self.url, "--grace", "120"),
+                env=self.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self.on(self.first, "--output", "json", *arguments).stdout)

@@ -8,16 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.machines import Machine
-from tests.hosts.platforms import MODEL, Platform, machines, patiently
+from tests.hosts.platforms import HOLD, MODEL, Platform, machines, patiently
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
-
-HOLD = """
-import platform, time
-print("began on", platform.node(), flush=True)
-time.sleep(10)
-print("ended on", platform.node(), flush=True)
-"""
 
 
 def test_machines_join_work_and_leave(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What an ingress of the platform does: the same on the head and on every other node, which gets it with the node document."""
+"""Rules of the platform's ingresses: the same on the head and on every other node, which gets them with the node document."""
 
 from __future__ import annotations
 

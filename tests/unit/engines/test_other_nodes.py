@@ -1,4 +1,4 @@
-"""Counters and payload logs of other nodes count once, whatever ends in between."""
+"""Counters and payload logs of other nodes count once, also where a process or its node ends in between."""
 
 from __future__ import annotations
 

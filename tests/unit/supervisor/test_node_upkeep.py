@@ -192,7 +192,7 @@ def test_agent_stays_on_a_draining_node_until_its_replicas_have_ended(
     assert "a2" not in agents.running
     upkeep.attend()
     assert "a2" not in agents.running
-    # Its job may run on for hours: nobody waits for its ingress.
+    # Its job may run on for hours: maps do not wait for its ingress.
     upkeep.publish("names.map", {"churn": "/1"})
 
 

@@ -141,6 +141,8 @@ def _serve(record: RunRecord, cores: int) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replicas.stop),
         "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.replicas_grpc.start),
         "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replicas_grpc.stop),
+        # The default of 5 s kills HAProxy's manager on a busy machine, where it imports for longer, and the start fails.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
         # On one machine HAProxy learns about a leaving replica at once. The default is 30 s, for load balancers.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
         # Likewise HAProxy of a node without replicas: a drained node leaves no sooner.
