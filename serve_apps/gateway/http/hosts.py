@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from itertools import islice
 from typing import Final, Self
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts, is_allowed
+from raylift.ingress.allowed_hosts import allowed_hosts, is_allowed
 from raylift.settings import PlatformSettings
 from serve_apps.gateway.http.errors import CrossOriginRefused, HostRefused
 
@@ -29,20 +30,21 @@ class Hosts:
     """True behind our ingress, which removes that header from requests of others. Its own address hides theirs."""
     has_tls: bool = False
     """True where the ingress has a certificate."""
+    host_is_compared: bool = False
+    """True where the ingress of each node has compared ``Host`` with its own names. Others do not reach the gateway."""
 
     @classmethod
     def of(cls, settings: PlatformSettings) -> Self:
         """Return the rules of a platform's settings."""
         gateway = settings.gateway
         is_behind_ingress = settings.ingress is not None
-        # The ingress of each node has compared the host with the node's own names. Only ingresses reach the gateway.
         compared = is_behind_ingress and settings.cluster is not None
-        names = frozenset({ANY_HOST}) if compared else allowed_hosts(settings)
-        return cls(names, gateway.trusted_proxies, is_behind_ingress, gateway.tls.cert is not None)
+        has_tls = gateway.tls.cert is not None
+        return cls(allowed_hosts(settings), gateway.trusted_proxies, is_behind_ingress, has_tls, compared)
 
     def refusal(self, scope: Scope, headers: Headers) -> HostRefused | CrossOriginRefused | None:
         """Return the error for a request to a foreign host, or for a change that a page of another site asks for."""
-        for host in self._hosts(scope, headers):
+        for host in islice(self._hosts(scope, headers), 1 if self.host_is_compared else 0, None):
             if not is_allowed(host, self.names):
                 return HostRefused(
                     f"The platform does not answer for the host {host[:_MAX_SHOWN]!r}. Add its name to "

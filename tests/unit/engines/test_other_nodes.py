@@ -92,6 +92,7 @@ def test_ended_process_counts_once_however_often_it_is_handed_over(there: Path, 
     copy(there, here)
     answer(file, 1)
     file.close()
+    name = ""
     for _ in range(2):
         (name,) = copy(there, here)
         assert (one(here).requests, one(here).processes(ProcessKind.REPLICA)) == (4, 0)

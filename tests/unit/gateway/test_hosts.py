@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 
 from raylift.domain.errors import PlatformError
 from raylift.ingress.allowed_hosts import allowed_hosts, host_name
-from raylift.settings import GatewaySettings, IngressSettings, PlatformSettings
+from raylift.settings import ClusterSettings, GatewaySettings, IngressSettings, PlatformSettings
 from serve_apps.gateway.http.hosts import Hosts
 
 
@@ -64,6 +64,16 @@ def test_foreign_host_is_refused_for_every_method(host: str, scope: dict[str, st
 def test_listed_host_is_answered() -> None:
     assert refusal(settings(allowed_hosts=["a.example"]), {"host": "a.example:8000"}) is None
     assert refusal(settings(allowed_hosts=["*"]), {"host": "b.example"}) is None
+
+
+def test_host_of_another_node_is_left_to_its_ingress() -> None:
+    files = {"document_file": Path("/d"), "join_token_file": Path("/t")}
+    cluster = {"cluster": ClusterSettings(label="h", **files)}
+    of_several = settings(allowed_hosts=["a.example"], trusted_proxies=["127.0.0.0/8"]).model_copy(update=cluster)
+    assert refusal(of_several, {"host": "10.0.0.6:8000"}) is None
+    assert refusal(of_several, {"host": "10.0.0.6:8000", "origin": "http://10.0.0.7:8000"}) is not None
+    assert refusal(of_several, {"host": "10.0.0.6:8000", "x-forwarded-host": "evil.example"}) is not None
+    assert refusal(settings(ingress=False).model_copy(update=cluster), {"host": "10.0.0.6:8000"}) is not None
 
 
 PAGE = {"host": "127.0.0.1:8000", "origin": "https://a.example", "x-forwarded-host": "a.example"}

@@ -216,7 +216,8 @@ def test_http_server_of_a_replica_opens_at_its_node_s_address(monkeypatch: pytes
         monkeypatch.setenv("RAYLIFT_NODE_ADDRESS", address or "")
         open_http_server_at_node_address()
         options = HTTPOptions(host="127.0.0.1", port=8000)
-        asyncio.run(replica.start_asgi_http_server(None, options, event_loop=None, enable_so_reuseport=False))
+        nothing: Any = None
+        asyncio.run(replica.start_asgi_http_server(nothing, options, event_loop=nothing, enable_so_reuseport=False))
     assert seen == [("10.0.0.5", 8000), ("127.0.0.1", 8000)]
 
 

@@ -16,7 +16,6 @@ from raylift.cli.session import CaOption, certificates
 
 if TYPE_CHECKING:
     from raylift.launcher.nodes.record import NodeRecord
-    from raylift.launcher.run.record import RunRecord
 
 app = typer.Typer(name="node", help="This machine as a node, in the foreground, such as in a container.", no_args_is_help=True)
 _PAUSE_SECONDS: Final = 2.0
@@ -24,7 +23,7 @@ _PAUSE_SECONDS: Final = 2.0
 
 def head(**options: Any) -> None:
     """Run a platform until SIGTERM, with its logs on standard output. Options are those of `raylift up`."""
-    from raylift.launcher import LocalPlatform
+    from raylift.launcher.local_platform import MAIN, LocalPlatform
     from raylift.launcher.nodes.foreground import LogFollower, Signals, logs_of, stay
 
     up(**options)
@@ -35,19 +34,14 @@ def head(**options: Any) -> None:
         record = platform.record
         signals = Signals()
         ended_by_signal = stay(
-            main_pids(record), signals, LogFollower(lambda: logs_of(record.session_dir, record.state_dir / "logs"))
+            [record.pids[name] for name in MAIN],
+            signals,
+            LogFollower(lambda: logs_of(record.session_dir, record.state_dir / "logs")),
         )
         ended = platform.stop()
     say(f"Stopped: {len(ended)} processes. State is kept in {record.state_dir}.")
     if not ended_by_signal:
         raise stop("Ray or MLflow has ended by itself.", ExitCode.FAILED)
-
-
-def main_pids(record: RunRecord) -> list[int]:
-    """Return the processes whose end is the platform's. All others are started again."""
-    from raylift.launcher.local_platform import MAIN
-
-    return [record.pids[name] for name in MAIN]
 
 
 def worker(
@@ -90,6 +84,7 @@ def worker(
 
 def _leave(record: NodeRecord, signals: Any, grace: float) -> None:
     """Leave in order; a second signal, or the end of the grace, ends the node's work."""
+    from raylift.launcher.errors import LauncherError
     from raylift.launcher.nodes.leave import StillBusy, leave
     from raylift.launcher.progress import ConsoleProgress
 
@@ -99,6 +94,10 @@ def _leave(record: NodeRecord, signals: Any, grace: float) -> None:
         except StillBusy as error:
             leave(record, ConsoleProgress(), timeout=None, now=True)
             raise stop(f"Left {record.url} with work that starts again on other nodes.", ExitCode.TIMEOUT) from error
+        except LauncherError:
+            # Such as a head that is gone: nothing stays here.
+            leave(record, ConsoleProgress(), timeout=None, now=True)
+            raise
     say(f"Left {record.url}.")
 
 
