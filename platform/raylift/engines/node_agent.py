@@ -19,6 +19,7 @@ from raylift.engines.metrics.other_nodes import (
 )
 from raylift.ingress.haproxy import IngressFiles
 from raylift.ingress.route_map import IngressMap
+from raylift.ingress.runtime_socket import is_running
 from raylift.ingress.tls import replace_pem
 
 
@@ -49,6 +50,8 @@ class NodeReport:
 
     processes: Sequence[ProcessFile] = ()
     payloads: Sequence[PayloadFile] = ()
+    has_ingress: bool = False
+    """HAProxy runs there."""
 
 
 class NodeAgent:
@@ -68,7 +71,11 @@ class NodeAgent:
     def collect(self, known: Mapping[str, int], max_payload_bytes: int) -> NodeReport:
         """Return counters that have changed since ``known``, and files of payload logs."""
         counters, payloads = self._directories.counters, self._directories.payloads
-        return NodeReport(changed_processes(counters, known), payload_files(payloads, max_payload_bytes))
+        return NodeReport(
+            changed_processes(counters, known),
+            payload_files(payloads, max_payload_bytes),
+            has_ingress=is_running(self._ingress.haproxy),
+        )
 
     def forget(self, processes: Sequence[str], payloads: Sequence[str]) -> None:
         """Remove what the head has kept."""

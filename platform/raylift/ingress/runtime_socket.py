@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,15 @@ _TIMEOUT_SECONDS: Final = 5.0
 def runtime_sockets(directory: Path) -> Iterable[Path]:
     """Return the sockets of this machine's HAProxy. One may be left from a former process."""
     return directory.glob(_SOCKETS)
+
+
+def is_running(directory: Path) -> bool:
+    """Return True while an HAProxy answers on this machine."""
+    for path in runtime_sockets(directory):
+        with suppress(OSError):  # The socket of a former process.
+            ask(path, "show version")
+            return True
+    return False
 
 
 def ask(path: Path, command: str) -> str:

@@ -179,7 +179,7 @@ def draining(nodes: list[NodeResources]) -> None:
     nodes[1] = replace(SECOND, state=NodeState.DRAINING)
 
 
-def test_agent_stays_on_a_draining_node_until_its_replicas_have_ended(
+def test_agent_stays_on_a_draining_node_until_its_replicas_and_haproxy_have_ended(
     upkeep: NodeUpkeep, agents: Agents, nodes: list[NodeResources]
 ) -> None:
     agents.reports["a2"] = NodeReport([ProcessFile(PROCESS, b"alive", is_alive=True)])
@@ -187,7 +187,9 @@ def test_agent_stays_on_a_draining_node_until_its_replicas_have_ended(
     draining(nodes)
     upkeep.attend()
     assert "a2" in agents.running
-    agents.reports["a2"] = NodeReport([ProcessFile(PROCESS, b"dead", is_alive=False)])
+    agents.reports["a2"] = NodeReport([ProcessFile(PROCESS, b"dead", is_alive=False)], has_ingress=True)
+    upkeep.attend()
+    assert "a2" in agents.running
     upkeep.attend()
     assert "a2" not in agents.running
     upkeep.attend()

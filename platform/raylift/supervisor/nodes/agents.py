@@ -118,7 +118,8 @@ class NodeUpkeep:
                 log.warning("%s", report)
                 continue
             self._keep(node.node_id, report)
-            if node.state is NodeState.DRAINING and not self._known[node.node_id] and not report.payloads:
+            is_needed = self._known[node.node_id] or report.payloads or report.has_ingress
+            if node.state is NodeState.DRAINING and not is_needed:
                 log.info("node %s has no replicas any more: its agent ends", node.name)
                 self._end_agent(node.node_id)
 
