@@ -13,21 +13,16 @@ from typing import Final
 
 import httpx
 
-from raylift.access_settings import TlsSettings
 from raylift.domain.errors import PlatformError
 from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.engines.attempts.old_variables import remove_old_variables
-from raylift.engines.mlflow_engine.signed_credentials import Bearer, mint
-from raylift.ingress.allowed_hosts import ANY_HOST, allowed_hosts
-from raylift.ingress.engine_pages import EnginePages
-from raylift.ingress.guard import Guard
+from raylift.ingress.allowed_hosts import ANY_HOST
 from raylift.ingress.haproxy import IngressFiles
-from raylift.ingress.limits import Limits
-from raylift.ingress.spec import IngressSpec, Tls
-from raylift.ingress.tls import CertificateUnusable, read_certificate
+from raylift.ingress.spec import IngressSpec
 from raylift.launcher.errors import LauncherError
 from raylift.launcher.nodes.document import document_file, node_document, write_document
 from raylift.launcher.parts.driver_process import DriverProcess
+from raylift.launcher.parts.ingress import ingress_spec, write_ingress
 from raylift.launcher.parts.mlflow_server import MlflowFiles, prepare_mlflow, start_mlflow
 from raylift.launcher.parts.ray_head import start_head, wait_for_head
 from raylift.launcher.processes.platform_processes import pids_by_component
@@ -132,18 +127,8 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
     make_private(logs_dir)
     settings.attempts_dir.mkdir(mode=0o700, exist_ok=True)
     settings.environments_dir.mkdir(mode=0o700, exist_ok=True)
-    assert settings.ingress is not None  # noqa: S101 - platform_settings sets it
-    ingress = IngressSpec(
-        port=record.ports["gateway"],
-        token=settings.ingress.token,
-        guard=Guard(allowed_hosts(settings), tuple(map(str, settings.gateway.trusted_proxies))),
-        pages=_engine_pages(settings, record),
-        tls=_tls(config.gateway.tls, record),
-        origins=tuple(settings.gateway.allowed_origins),
-        limits=Limits(**settings.gateway.limits.model_dump()),
-    )
-    own_address = record.node_address if record.accepts_nodes else None
-    IngressFiles(record.session_dir).write(ingress, host=record.host, node_address=own_address)
+    ingress = ingress_spec(config, settings, record)
+    write_ingress(ingress, record)
 
     make_ray_token(record.state_dir)
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
@@ -218,18 +203,6 @@ def _labels(settings: PlatformSettings) -> dict[str, str]:
     return {} if settings.cluster is None else {NODE_LABEL: settings.cluster.label, **CONTROL}
 
 
-def _tls(settings: TlsSettings, record: RunRecord) -> Tls | None:
-    if settings.cert is None:
-        return None
-    try:
-        certificate = read_certificate(settings.cert, settings.key)
-    except CertificateUnusable as error:
-        raise LauncherError(
-            f"TLS: {error}.", hint="gateway.tls.cert and gateway.tls.key are PEM files without password."
-        ) from error
-    return Tls(certificate.pem, record.platform_ports.internal["ingress"], settings.hsts_seconds)
-
-
 def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: LocalConfig, log: Path) -> None:
     tls = config.gateway.tls
     command = [
@@ -247,17 +220,6 @@ def _start_grpc(record: RunRecord, environment: Mapping[str, str], config: Local
         timeout=config.startup.timeout_seconds,
         process=process,
         log_tail=lambda: tail(log),
-    )
-
-
-def _engine_pages(settings: PlatformSettings, record: RunRecord) -> EnginePages | None:
-    """Return the pages that the ingress opens to keys; None in local mode, where they have ports of their own."""
-    if settings.mlflow_secret is None:
-        return None
-    token = make_ray_token(record.state_dir).read_text(encoding="ascii")
-    credential = mint(settings.mlflow_secret, Bearer.PLATFORM, "ingress")
-    return EnginePages(
-        record.ports["mlflow"], credential, record.ports["ray_dashboard"], token, mlflow_host=record.node_address
     )
 
 

@@ -179,7 +179,7 @@ def draining(nodes: list[NodeResources]) -> None:
     nodes[1] = replace(SECOND, state=NodeState.DRAINING)
 
 
-def test_agent_stays_on_a_draining_node_until_its_replicas_and_haproxy_have_ended(
+def test_agent_of_a_draining_node_stays_for_its_replicas_and_haproxy(
     upkeep: NodeUpkeep, agents: Agents, nodes: list[NodeResources]
 ) -> None:
     agents.reports["a2"] = NodeReport([ProcessFile(PROCESS, b"alive", is_alive=True)])
