@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import ssl
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -41,7 +40,6 @@ from raylift.launcher.run.config import LocalConfig, load_config
 from raylift.launcher.run.environment import base_environment, head_environment
 from raylift.launcher.run.exposure import require_node_address
 from raylift.launcher.run.record import RunRecord
-from tests.certificates import Authority
 
 INGRESS = IngressSpec(
     8000,
@@ -286,17 +284,3 @@ def test_platform_that_starts_yet_is_told_from_one_that_refuses(gateway: tuple[G
     assert not isinstance(refused.value, HeadUnreachable)
     with pytest.raises(HeadUnreachable):
         fetch_document("http://127.0.0.1:1", "rlj_x")
-
-
-def test_authority_that_is_not_trusted_is_no_silence(tmp_path: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*Authority.make().issue(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        with pytest.raises(JoinRefused, match="RAYLIFT_CA") as refused:
-            fetch_document(f"https://127.0.0.1:{server.server_port}", "rlj_x")
-        assert not isinstance(refused.value, HeadUnreachable)
-        server.shutdown()
-        thread.join()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from raylift.ingress import haproxy
 from raylift.ingress.guard import Guard
 from raylift.ingress.spec import IngressSpec, Tls
 from raylift.ingress.tls import CertificateUnusable, read_certificate
+from raylift.launcher.nodes.join import HeadUnreachable, JoinRefused, fetch_document
 from raylift.launcher.run.config import load_config
 from raylift.launcher.run.ports import PlatformPorts
 from raylift.launcher.startup import new_record, platform_settings
@@ -77,3 +81,17 @@ def test_unusable_certificate_is_named(tmp_path: Path, content: bytes | None) ->
         certificate.write_bytes(content)
     with pytest.raises(CertificateUnusable, match="cannot be read as PEM"):
         read_certificate(certificate, key)
+
+
+def test_authority_that_is_not_trusted_is_no_silence(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority.make().issue(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with pytest.raises(JoinRefused, match="RAYLIFT_CA") as refused:
+            fetch_document(f"https://127.0.0.1:{server.server_port}", "rlj_x")
+        assert not isinstance(refused.value, HeadUnreachable)
+        server.shutdown()
+        thread.join()
