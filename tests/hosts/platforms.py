@@ -24,7 +24,7 @@ jobs: {contact_seconds: 20}
 HOLD = """
 import platform, time
 print("began on", platform.node(), flush=True)
-time.sleep(10)
+time.sleep(30)
 print("ended on", platform.node(), flush=True)
 """
 MODEL = """

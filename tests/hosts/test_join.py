@@ -61,7 +61,7 @@ def test_script_ends_before_it_runs_again_after_a_pulled_cable(folder: Path) -> 
         platform = Platform(first, folder)
         platform.start()
         platform.on(second, "join", platform.url)
-        job_id = platform.train(HOLD.replace("sleep(10)", "sleep(3600)"), "--cpus", "2", "--memory", "256MiB")
+        job_id = platform.train(HOLD.replace("sleep(30)", "sleep(3600)"), "--cpus", "2", "--memory", "256MiB")
         patiently(lambda: "began on m2" in platform.log(job_id))
         assert scripts_on(second) > 0
         second.pull_cable()
