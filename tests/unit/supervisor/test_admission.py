@@ -6,6 +6,7 @@ from typing import Any
 
 from raylift.domain.job import Job, JobState, QueuedJob, Resources
 from raylift.domain.nodes.fit import fits_some
+from raylift.domain.nodes.gangs import Place
 from raylift.domain.quota import Quota
 from raylift.supervisor.jobs.admission import Decision, admit
 
@@ -30,7 +31,8 @@ def decide(
     waiting: Sequence[QueuedJob], running: Sequence[Job], nodes: Sequence[Resources], places: dict[str, str]
 ) -> Decision:
     unbounded: dict[str, Any] = {"quota_of": lambda _: Quota(), "starting": 0, "max_starting": 10}
-    return admit(waiting, running, named(nodes), places=places, **unbounded)
+    known = {job_id: Place(node_id) for job_id, node_id in places.items()}
+    return admit(waiting, running, named(nodes), places=known, **unbounded)
 
 
 def in_line(*sizes: float) -> list[QueuedJob]:
@@ -153,13 +155,13 @@ class TestReservation:
             starting=1,
             max_starting=1,
         )
-        assert (decided.admitted, decided.reserved_for, decided.reserved_node) == ([], "job_large", "node_0")
+        assert (decided.admitted, decided.reserved_for, decided.reserved_nodes) == ([], "job_large", ("node_0",))
 
     def test_younger_jobs_leave_quota_for_a_large_one(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, cpus=2, owner="b")]
         jobs = [queued("job_b", 4, owner="b", age=9), queued("job_large", 4, owner="a", age=5), queued("job_small", owner="a")]
         nodes = [node(4), node(2)]
-        how: dict[str, Any] = {"places": {"job_A": "node_0"}, "reserved_for": "job_b"}
+        how: dict[str, Any] = {"places": {"job_A": Place("node_0")}, "reserved_for": "job_b"}
         assert admitted(jobs, running, nodes, **how) == ["job_small"]
         assert admitted(jobs, running, nodes, quotas={"a": Quota(max_running_jobs=1)}, **how) == []
 
@@ -182,7 +184,7 @@ class TestReservation:
             make_job(JobState.SCRIPT, job_id="job_S", cpus=3),
         ]
         places = {"job_R": "node_0", "job_S": "node_1"}
-        assert decide([queued("job_large", 4)], running, [node(4, gpus=1), node(4)], places).reserved_node == "node_1"
+        assert decide([queued("job_large", 4)], running, [node(4, gpus=1), node(4)], places).reserved_nodes == ("node_1",)
 
 
 class TestPlaces:
@@ -190,26 +192,26 @@ class TestPlaces:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1)]
         nodes = [node(2), node(1)]
         # The best fit would leave the large node free. The real node does not.
-        assert decide(in_line(2), running, nodes, {}).placed == {"job_0": "node_0"}
+        assert decide(in_line(2), running, nodes, {}).placed == {"job_0": Place("node_0")}
         assert decide(in_line(2), running, nodes, {"job_R": "node_0"}).placed == {}
 
     def test_node_with_the_most_real_room_is_reserved(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1), make_job(JobState.SCRIPT, job_id="job_S", cpus=2)]
         for places in ({"job_R": "node_0", "job_S": "node_1"}, {"job_R": "node_1", "job_S": "node_0"}):
             decided = decide(in_line(4), running, [node(4), node(4)], places)
-            assert (decided.reserved_for, decided.reserved_node) == ("job_0", places["job_R"])
+            assert (decided.reserved_for, decided.reserved_nodes) == ("job_0", (places["job_R"],))
 
     def test_node_that_a_started_job_waits_for_is_full(self, make_job: Make) -> None:
         # Ray started job_S, planned for node_0, in place of job_R on node_1.
         running = [make_job(JobState.STARTING, job_id="job_R", cpus=4), make_job(JobState.SCRIPT, job_id="job_S", cpus=1)]
         places = {"job_R": "node_1", "job_S": "node_1"}
         decided = decide(in_line(1), running, [node(2), node(4)], places)
-        assert (decided.placed, decided.overfull) == ({"job_0": "node_0"}, {"node_1"})
+        assert (decided.placed, decided.overfull) == ({"job_0": Place("node_0")}, {"node_1"})
         assert decide(in_line(1), running[:1], [node(2), node(4)], places).overfull == frozenset()
 
     def test_jobs_of_a_removed_node_do_not_count(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=2)]
-        assert decide(in_line(2), running, [node(2)], {"job_R": "gone"}).placed == {"job_0": "node_0"}
+        assert decide(in_line(2), running, [node(2)], {"job_R": "gone"}).placed == {"job_0": Place("node_0")}
 
 
 class TestQuota:
