@@ -111,9 +111,9 @@ class ImportWatch:
 
     def _patch(self, module: ModuleType) -> None:
         if module.__name__ == _RAY and _SANDBOXED not in self._instructions:
-            from job_entrypoints.gang.worker import set_up
+            from job_entrypoints.gang.worker import keep_in_group
 
-            set_up()
+            keep_in_group()
         elif module.__name__ == _RAY:
             from job_entrypoints.sandbox.no_ray import refuse_init
 

@@ -66,7 +66,7 @@ class JobSubmitter:
             run_tags=self._sweep_tags(job),
             in_overlay=mechanism == OVERLAY,
             platform=self._settings,
-            variables={**self._mlflow_credential(job), **(self._gang_variables(job) if group else {})},
+            variables={**self._mlflow_credential(job), **(self._gang_variables(job, group) if group else {})},
             secrets=self._store.secrets.values(job.spec.workspace, job.spec.secrets).variables,
         )
         runtime_env = self._runtime_env(job, directory.path.name, mechanism, group)
@@ -104,9 +104,13 @@ class JobSubmitter:
         """Return the directory of the present attempt."""
         return AttemptDirectory(self._settings.attempts_dir, job.submission_id or submission_id(job.job_id, job.attempt))
 
-    def _gang_variables(self, job: Job) -> dict[str, str]:
-        """Return what a script needs to know for Ray Train: its workers, and a folder that survives a retry."""
-        variables, its = {STORAGE_VARIABLE: str(self._settings.storage_of(job.job_id))}, job.spec.resources.workers
+    def _gang_variables(self, job: Job, group: Group) -> dict[str, str]:
+        """Return what a script and its Ray workers need to know: their group, and a folder that survives a retry.
+
+        Ray's supervisor of the job must not have them: its processes have limits of their own.
+        """
+        variables, its = _group_variables(job, group), job.spec.resources.workers
+        variables[STORAGE_VARIABLE] = str(self._settings.storage_of(job.job_id))
         if its is not None:
             variables |= {
                 WORKERS_VARIABLE: str(its.count),
@@ -124,7 +128,6 @@ class JobSubmitter:
                 SUBMISSION_ID_VARIABLE: attempt,
                 GATEWAY_VARIABLE: self._settings.nodes_gateway_url or self._settings.gateway_url,
                 "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
-                **(_group_variables(job, group) if group else {}),
             },
             **({"worker_process_setup_hook": WORKER_SETUP_HOOK} if group else {}),
             **runtime_env_for(
