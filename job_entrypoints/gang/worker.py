@@ -9,12 +9,14 @@ from job_entrypoints.contract import GROUP_AMOUNTS_VARIABLE, GROUP_VARIABLE, SUB
 
 
 def set_up() -> None:
-    """Keep what this worker starts in the job's placement group, and the worker to its memory. Ray calls it."""
+    """Keep what this worker starts in the job's placement group, the worker to its memory, and its output in the job's log. Ray calls it."""
     if GROUP_AMOUNTS_VARIABLE not in os.environ or GROUP_VARIABLE not in os.environ:
         return
     from job_entrypoints.gang.memory import limit_memory
+    from job_entrypoints.gang.output import forward_output
 
     keep_in_group()
+    forward_output()
     name = os.environ.get(SUBMISSION_ID_VARIABLE, "worker")
     limit_memory(name, int(json.loads(os.environ[GROUP_AMOUNTS_VARIABLE])["memory_bytes"]))
 
