@@ -32,8 +32,9 @@ def install() -> None:
         return
     share = Share(os.environ[GROUP_VARIABLE], json.loads(os.environ[GROUP_AMOUNTS_VARIABLE]))
     setattr(ray, _INSTALLED, share)
-    for module, name in (("ray.remote_function", "RemoteFunction"), ("ray.actor", "ActorClass")):
-        _place_in(getattr(importlib.import_module(module), name), share)
+    _place_in(importlib.import_module("ray.remote_function").RemoteFunction, share, default_cpus=1.0)
+    # An actor that names no CPUs holds none while it runs.
+    _place_in(importlib.import_module("ray.actor").ActorClass, share, default_cpus=0.0)
     _lend_groups(ray, share)
     sys.meta_path.insert(0, _Later(share))
 
@@ -45,6 +46,7 @@ class Share:
         self._group_id = group_id
         self._group: Any = None
         self.cpus = float(amounts["cpus"])
+        self.part_cpus = float(amounts["part_cpus"])
         self.gpus = float(amounts["gpus"])
 
     @property
@@ -61,18 +63,29 @@ class Share:
         return strategies.PlacementGroupSchedulingStrategy(self.group, -1, False)
 
 
-def _place_in(kind: Any, share: Share) -> None:
+def _place_in(kind: Any, share: Share, *, default_cpus: float) -> None:
     original = kind._remote
 
     @functools.wraps(original)
     def _remote(self: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         if _uses_processors(options):
             options["scheduling_strategy"] = share.strategy()
+            _fit(options, share.part_cpus, default_cpus)
             # It names nodes, and the group has its own.
             options.pop("label_selector", None)
         return original(self, args, kwargs, **options)
 
     kind._remote = _remote
+
+
+def _fit(options: dict[str, Any], part_cpus: float, default_cpus: float) -> None:
+    """Let tasks of up to one CPU, Ray's default, run in a job whose parts all have less than one."""
+    if part_cpus < 1:
+        wanted = options.get("num_cpus")
+        if wanted is None:
+            options["num_cpus"] = min(default_cpus, part_cpus)
+        elif part_cpus < wanted <= 1:
+            options["num_cpus"] = part_cpus
 
 
 def _uses_processors(options: dict[str, Any]) -> bool:

@@ -9,7 +9,10 @@ from job_entrypoints.contract import GROUP_AMOUNTS_VARIABLE, GROUP_VARIABLE, SUB
 
 
 def set_up() -> None:
-    """Keep what this worker starts in the job's placement group, the worker to its memory, and its output in the job's log. Ray calls it."""
+    """Keep what this worker starts in the job's placement group, and its memory to the limit. Ray calls it.
+
+    Its output goes to the job's log.
+    """
     if GROUP_AMOUNTS_VARIABLE not in os.environ or GROUP_VARIABLE not in os.environ:
         return
     from job_entrypoints.gang.memory import limit_memory

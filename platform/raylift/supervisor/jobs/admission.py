@@ -166,7 +166,7 @@ class _SumsByAge:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.ages = [job.created_at for job in jobs]
-        requests = [job.spec.resources.whole for job in jobs]
+        requests = [wanted if wanted.workers is None else wanted.whole for wanted in [job.spec.resources for job in jobs]]
         self._cpus = list(accumulate([wanted.cpus for wanted in requests], initial=0.0))
         self._memory_bytes = list(accumulate([wanted.memory_bytes for wanted in requests], initial=0))
         self._gpus = list(accumulate([wanted.gpus for wanted in requests], initial=0.0))

@@ -45,11 +45,13 @@ class FreeResources:
         self._rooms = {node_id: _Room(node.cpus, node.memory_bytes, node.gpus) for node_id, node in nodes.items()}
         adrift: list[Job] = []
         for job in active:
-            place = places.get(job.job_id)
+            place, wanted = places.get(job.job_id), job.spec.resources
             if place is None:
                 adrift.append(job)
-            else:
-                self._take(place, job.spec.resources)
+            elif wanted.workers is not None:
+                self._take(place, wanted)
+            elif (room := self._rooms.get(place.script)) is not None:  # Else the node has left the cluster, with the job.
+                room.take(wanted)
         for job in sorted(adrift, key=_size, reverse=True):
             self._place(job.spec.resources)
 
@@ -64,16 +66,16 @@ class FreeResources:
         """Use the fitting node with the least room, or nodes that hold a whole gang; None where none fit."""
         if self._was_refused(wanted):
             return None
-        place: Place | None
         if wanted.workers is not None:
             place = place_gang(wanted, self._rooms)
-        else:
-            place = Place(chosen) if (chosen := self._tightest(wanted)) is not None else None
-        if place is None:
-            self._refuse(wanted)
-        else:
-            self._take(place, wanted)
-        return place
+            if place is not None:
+                self._take(place, wanted)
+                return place
+        elif (chosen := self._tightest(wanted)) is not None:
+            self._rooms[chosen].take(wanted)
+            return Place(chosen)
+        self._refuse(wanted)
+        return None
 
     def have_none_for(self, wanted: Resources) -> bool:
         """Return True where no node has room for the request, which has no workers."""
@@ -125,10 +127,6 @@ class FreeResources:
 
     def _take(self, place: Place, wanted: Resources) -> None:
         """Take the job's resources from its nodes. One that has left the cluster has taken its part with it."""
-        if wanted.workers is None:
-            if (room := self._rooms.get(place.script)) is not None:
-                room.take(wanted)
-            return
         for node, share in place.shares(wanted).items():
             if (room := self._rooms.get(node)) is not None:
                 room.take(share)

@@ -36,10 +36,10 @@ class Placement:
         for job in active:
             ray_job = snapshot.jobs.get(job.submission_id) if job.submission_id else None
             node, place = ray_job.node_id if ray_job else None, self._assumed.get(job.job_id)
-            if job.spec.resources.workers is not None:
-                place = (gangs or {}).get(job.submission_id or "") or place
-            elif node is not None and (place is None or place.script != node):
+            if node is not None and (place is None or place.script != node):
                 place = Place(node)
+            if gangs and job.submission_id in gangs:
+                place = gangs[job.submission_id]
             if place is not None:
                 found[job.job_id] = place
         return found

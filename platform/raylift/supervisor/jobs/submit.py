@@ -154,6 +154,7 @@ def _group_variables(job: Job, group: Group) -> dict[str, str]:
     wanted, its = job.spec.resources, job.spec.resources.workers
     amounts = {
         "cpus": wanted.whole.cpus,
+        "part_cpus": max(wanted.cpus, 0.0 if its is None else its.cpus),
         "gpus": 0.0 if its is None else its.count * its.gpus,
         "memory_bytes": max(wanted.memory_bytes, 0 if its is None else its.memory_bytes),
     }
