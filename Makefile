@@ -64,6 +64,11 @@ test: .venv/.dev
 test-all: test
 	@RAYLIFT_EXAMPLES=400 python .ci/stages.py nightly frameworks differential
 
+# On a machine with GPUs: those of Ray, and what a job sees of them. Elsewhere logical ones stand in.
+.PHONY: test-gpu
+test-gpu: .venv/.dev
+	@.venv/bin/pytest -q -m gpu tests/integration
+
 # Types of the console's client, its type check and its unit tests need the packages of the checks, too.
 .PHONY: console
 console: .venv/.dev

@@ -6,6 +6,7 @@ import json
 import os
 
 from job_entrypoints.contract import (
+    GROUP_VARIABLE,
     JOB_ID_VARIABLE,
     RAY_JOB_CONFIG_VARIABLE,
     TAG_ATTEMPT,
@@ -92,6 +93,9 @@ def _pass_to_tasks(attempt: Attempt, environment: dict[str, str]) -> None:
         runtime_env = config["runtime_env"]
         passed = {name: environment[name] for name in (*attempt.environment, *_TRACKING_VARIABLES) if name in environment}
         passed[WORKING_DIRECTORY_VARIABLE] = attempt.working_directory
+        if GROUP_VARIABLE in passed and "RAY_ADDRESS" in environment:
+            # Ray Train asks Ray's API from a worker, and would look for a Ray on this machine.
+            passed["RAY_ADDRESS"] = environment["RAY_ADDRESS"]
         runtime_env["env_vars"] = {**(runtime_env.get("env_vars") or {}), **passed}
     except (ValueError, TypeError, KeyError, AttributeError):
         return  # Not started by Ray.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+from job_entrypoints.contract import GROUP_VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +88,8 @@ class ImportWatch:
             # this search has not asked: so it begins again.
             _attempt(lambda: __import__("mlflow"))
             return self._real_spec(name, path, target)
-        if name not in _PATCHED and name not in _TABLES and not (name == _RAY and _SANDBOXED in self._instructions):
+        is_ray = name == _RAY and (_SANDBOXED in self._instructions or GROUP_VARIABLE in os.environ)
+        if name not in _PATCHED and name not in _TABLES and not is_ray:
             return None
         spec = self._real_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -106,7 +110,11 @@ class ImportWatch:
         return None
 
     def _patch(self, module: ModuleType) -> None:
-        if module.__name__ == _RAY:
+        if module.__name__ == _RAY and _SANDBOXED not in self._instructions:
+            from job_entrypoints.gang.worker import keep_in_group
+
+            keep_in_group()
+        elif module.__name__ == _RAY:
             from job_entrypoints.sandbox.no_ray import refuse_init
 
             refuse_init(module)

@@ -102,6 +102,9 @@ class JobSettings(_Section):
     """Data that sandboxed scripts may read, as absolute paths of files and folders."""
     writable_paths: tuple[Path, ...] = ()
     """Folders that sandboxed scripts may write, as absolute paths."""
+    storage: str | None = None
+    """Folder or URI (``s3://…``) that every node reaches. Jobs that may use Ray get a folder in it: RAYLIFT_STORAGE. null: one
+    in the state directory, which is removed with the job."""
     first_user: Annotated[int, Field(gt=0, lt=2**31)] = 1_900_000_000
     """First number of the users for jobs. A platform that runs as root gives each sandboxed job a user of its own."""
     users: Annotated[int, Field(ge=0, le=2**20)] = 100_000
@@ -380,6 +383,16 @@ class PlatformSettings(_Section):
     def attempts_dir(self) -> Path:
         """One directory per attempt, for the wrapper's input and output (docs/internals/architecture.md)."""
         return self.state_dir / "attempts"
+
+    def storage_of(self, job_id: str) -> Path | str:
+        """Return the folder of a job that may use Ray, the same in each attempt: a path, or a URI below ``jobs.storage``."""
+        root = self.jobs.storage
+        return self.storage_dir / job_id if root is None else f"{root.rstrip('/')}/{job_id}"
+
+    @property
+    def storage_dir(self) -> Path:
+        """Folders of jobs that may use Ray, where ``jobs.storage`` names no other place."""
+        return self.state_dir / "storage"
 
     @property
     def counters_dir(self) -> Path:

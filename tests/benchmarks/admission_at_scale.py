@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT / "platform"), str(ROOT)]
 
 from raylift.domain.job import Job, JobSpec, JobState, QueuedJob, Resources  # noqa: E402 - the path comes first
 from raylift.domain.nodes.fit import fits_some, largest  # noqa: E402
+from raylift.domain.nodes.gangs import Place  # noqa: E402
 from raylift.domain.quota import Quota  # noqa: E402
 from raylift.engines.ray_engine.jobs import RayJob, RayJobStatus  # noqa: E402
 from raylift.store import Store  # noqa: E402
@@ -144,11 +145,11 @@ class World:
                     break
         return found
 
-    def pass_time(self, started: Sequence[QueuedJob], placed: dict[str, str]) -> None:
+    def pass_time(self, started: Sequence[QueuedJob], placed: dict[str, Place]) -> None:
         for job in started:
             queue = self.queues[job.account]
             queue[:] = [entry for entry in queue if entry[3] is not job]
-            self.start(job, placed[job.job_id])
+            self.start(job, placed[job.job_id].script)
         ends = min(max(round(ENDS_PER_NODE * len(self.nodes)), 1), len(self.active))
         for job_id in self.chance.sample(sorted(self.active), ends):
             del self.active[job_id], self.ray_jobs[f"{job_id}-a1"]

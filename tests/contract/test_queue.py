@@ -9,7 +9,7 @@ import pytest
 
 from raylift.domain.errors import PlatformError, QuotaExceeded
 from raylift.domain.identifiers import new_job_id
-from raylift.domain.job import Job, JobState, Resources
+from raylift.domain.job import Job, JobState, Resources, Workers, WorkerStrategy
 from raylift.domain.lease import Lease
 from raylift.domain.quota import Held
 from raylift.store import JobFilter, Store
@@ -51,12 +51,29 @@ class TestHeads:
         nodes = [Resources(0.1, 2 * GIB), Resources(8.0, GIB // 2)]
         assert [job.job_id for job in store.jobs.queue_heads(2, nodes=nodes)] == [small.job_id]
 
+    def test_gang_is_read_whole(self, store: Store) -> None:
+        wanted = Resources(0.5, GIB, 1.0, Workers(4, 2.0, 8 * GIB, 0.5, WorkerStrategy.SPREAD))
+        job = add(store, resources=wanted)
+        (head,) = store.jobs.queue_heads(1)
+        assert head.resources == wanted
+        assert store.jobs.get(job.job_id).spec.resources == wanted
+
+    def test_gang_larger_than_any_node_is_read_where_all_together_may_hold_it(self, store: Store) -> None:
+        add(store, resources=Resources(1.0, GIB, 0.0, Workers(3, 2.0, GIB)))
+        node = Resources(4.0, 16 * GIB)
+        assert store.jobs.queue_heads(5, nodes=[node]) == []
+        assert len(store.jobs.queue_heads(5, nodes=[node, node])) == 1
+
     def test_queue_holds_only_waiting_jobs(self, store: Store, lease: Lease) -> None:
         start(store, lease, add(store))
         assert store.jobs.queue_heads(5) == []
 
 
 class TestQuota:
+    def test_held_resources_count_the_workers(self, store: Store, lease: Lease) -> None:
+        start(store, lease, add(store, owner="ann", resources=Resources(1.0, GIB, 0.0, Workers(4, 2.0, 8 * GIB, 1.0))))
+        assert store.jobs.held_by("ann") == Held(1, 9.0, 33 * GIB, 4.0)
+
     def test_quota_counts_the_waiting_jobs_of_an_owner(self, store: Store, lease: Lease) -> None:
         first, _ = add_within(store, 2), add_within(store, 2)
         with pytest.raises(QuotaExceeded, match="quota is 2"):

@@ -44,6 +44,20 @@ class DownloadProgress(BaseModel):
     size: Annotated[int, Field(description="Bytes of all packages whose download has begun.")]
 
 
+class WorkersRequest(BaseModel):
+    """Ray workers of a job, which start together with its script or not at all."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    count: Annotated[int, Field(ge=1, le=10_000)]
+    cpus: Annotated[float, Field(ge=0.1, le=1_000_000, description="Logical CPUs of each worker.")] = 1.0
+    memory: Annotated[Amount, Field(description="Memory of each worker.")] = "2GiB"
+    gpus: Annotated[float, Field(ge=0, le=1_000_000, description="Logical GPUs of each worker.")] = 0.0
+    strategy: Annotated[
+        Literal["pack", "spread"], Field(description="`pack`: on as few nodes as possible. `spread`: on as many.")
+    ] = "pack"
+
+
 class ResourceRequest(BaseModel):
     """Resources that a job requests, which are also its limits."""
 
@@ -52,6 +66,10 @@ class ResourceRequest(BaseModel):
     cpus: Annotated[float, Field(ge=0.1, le=1_000_000, description="Logical CPUs, fractions allowed.")] = 1.0
     memory: Annotated[Amount, Field(description='Bytes, or a string such as "2GiB", "512MiB", "1.5G".')] = "2GiB"
     gpus: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+    workers: Annotated[
+        WorkersRequest | None,
+        Field(description="Beside the script, whose resources the other fields are. They need `isolation: cluster`."),
+    ] = None
 
 
 class TrainingUpload(BaseModel):
@@ -97,7 +115,7 @@ class TrainingUpload(BaseModel):
     take_traffic: Annotated[
         bool, Field(description="Let the version answer requests that name only the model. A traffic table has precedence.")
     ] = True
-    isolation: Annotated[Isolation | None, Field(description="null: `sandbox`.")] = None
+    isolation: Annotated[Isolation | None, Field(description="null: `sandbox`; for a job with workers `cluster`.")] = None
     network: Annotated[Network | None, Field(description="null: the platform's setting.")] = None
     params: Annotated[
         dict[str, Value],
@@ -132,6 +150,7 @@ class RerunResources(BaseModel):
     cpus: Annotated[float | None, Field(ge=0.1, le=1_000_000)] = None
     memory: OptionalAmount = None
     gpus: Annotated[float | None, Field(ge=0, le=1_000_000)] = None
+    workers: Annotated[WorkersRequest | None, Field(description="Replaces the workers.")] = None
 
 
 class RerunRequest(BaseModel):
@@ -166,10 +185,21 @@ class JobAccepted(BaseModel):
     links: dict[str, str]
 
 
+class WorkersView(BaseModel):
+    """Workers of a job; the amounts are of each."""
+
+    count: int
+    cpus: Figure
+    memory: Annotated[int, Field(description="Bytes.")]
+    gpus: Figure
+    strategy: str
+
+
 class ResourceView(BaseModel):
     cpus: Figure
     memory: Annotated[int, Field(description="Bytes.")]
     gpus: Figure
+    workers: Annotated[WorkersView | None, Field(description="Beside the script, whose resources the other fields are.")] = None
 
 
 class UploadCheck(BaseModel):

@@ -13,6 +13,7 @@ from raylift.api.training import JobSummary
 from raylift.cli.exits import ExitCode
 from raylift.cli.printing import Output, age, cell, echo, print_facts, print_table, say
 from raylift.cli.session import Session, command, open_session
+from raylift.client.amounts import asked_for
 from raylift.domain.quantities import format_bytes
 
 _OTHERS: Final = "(another workspace)"
@@ -134,8 +135,7 @@ def _print_holders(holders: list[HolderView]) -> None:
 
 
 def _waiting(job: JobSummary) -> tuple[object, ...]:
-    wanted = job.resources
-    asks = f"{wanted.cpus:g} CPU, {format_bytes(wanted.memory)}" + (f", {wanted.gpus:g} GPU" if wanted.gpus else "")
+    asks = asked_for(job.resources)
     return job.queue_position, job.job_id, job.owner, asks, job.priority, age(job.created_at), job.message or job.reason
 
 

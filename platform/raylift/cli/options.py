@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -49,6 +49,28 @@ IsolationOption = Annotated[
 NetworkOption = Annotated[
     Literal["full", "mlflow-only", "none"] | None, typer.Option(help="Network of a sandboxed script; default: a setting.")
 ]
+
+
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Ray workers that start together with the script or not at all.", min=1)
+]
+WorkerCpusOption = Annotated[float | None, typer.Option(help="Logical CPUs of each worker; default: 1.")]
+WorkerMemoryOption = Annotated[str | None, typer.Option(help="Memory of each worker; default: 2GiB.")]
+WorkerGpusOption = Annotated[float | None, typer.Option(help="Logical GPUs of each worker.")]
+WorkerStrategyOption = Annotated[
+    Literal["pack", "spread"] | None, typer.Option(help="Workers on as few nodes as possible (default), or on as many.")
+]
+
+
+def workers_of(
+    count: int | None, cpus: float | None, memory: str | None, gpus: float | None, strategy: str | None
+) -> dict[str, Any] | None:
+    """Return the workers for ``Client.train``; None where there are none. Exits where only their amounts are given."""
+    given = {"cpus": cpus, "memory": memory, "gpus": gpus, "strategy": strategy}
+    amounts = {name: value for name, value in given.items() if value is not None}
+    if count is None and amounts:
+        raise wrong_usage(f"--worker-{min(amounts)}", "is for workers: say how many with --workers")
+    return None if count is None else {"count": count, **amounts}
 
 
 def assignments(texts: list[str] | None, option: str) -> dict[str, str]:

@@ -157,6 +157,7 @@ class Client(ClientParts):
         cpus: float = 1.0,
         memory: int | str = "2GiB",
         gpus: float = 0.0,
+        workers: int | Mapping[str, Any] | None = None,
         timeout: int = 600,
         max_retries: int = 0,
         priority: int = 50,
@@ -198,6 +199,8 @@ class Client(ClientParts):
             cpus: Logical CPUs, request and limit; fractions are allowed.
             memory: Bytes, or a string such as "4GiB".
             gpus: Logical GPUs.
+            workers: Ray workers that start together with the script or not at all: their count, or
+                ``{"count": 4, "cpus": 2, "memory": "8GiB", "gpus": 0, "strategy": "pack" | "spread"}``, of each worker.
             timeout: Time limit of the script in seconds.
             max_retries: Number of retries when the script fails.
             priority: 0 to 100, higher first.
@@ -241,6 +244,7 @@ class Client(ClientParts):
             cpus=cpus,
             memory=memory,
             gpus=gpus,
+            workers=workers,
             timeout=timeout,
             max_retries=max_retries,
             priority=priority,

@@ -121,14 +121,46 @@ AUTO_TORCH_BACKEND: Final = "auto"
 """Takes the PyTorch build that the platform's package index has."""
 
 
+class WorkerStrategy(StrEnum):
+    """Placement of a job's workers."""
+
+    PACK = "pack"
+    """On as few nodes as possible."""
+    SPREAD = "spread"
+    """On as many nodes as possible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Equal places for the Ray workers of a job, beside the place of its script."""
+
+    count: int
+    cpus: float = 1.0
+    """Of each worker."""
+    memory_bytes: int = 2 * 2**30
+    gpus: float = 0.0
+    strategy: WorkerStrategy = WorkerStrategy.PACK
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """Resources that a job requests, which are also its limits."""
 
     cpus: float = 1.0
-    """Logical CPUs, fractions allowed."""
+    """Logical CPUs of its script, fractions allowed."""
     memory_bytes: int = 2 * 2**30
     gpus: float = 0.0
+    workers: Workers | None = None
+    """Set for a gang: script and workers start together or not at all."""
+
+    @property
+    def whole(self) -> Resources:
+        """Return what the script and all workers hold together."""
+        its = self.workers
+        if its is None:
+            return self
+        cpus, memory, gpus = its.count * its.cpus, its.count * its.memory_bytes, its.count * its.gpus
+        return Resources(self.cpus + cpus, self.memory_bytes + memory, self.gpus + gpus)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,3 +44,11 @@ def format_bytes(count: int) -> str:
         if count >= size:
             return f"{count / size:.2f}".rstrip("0").rstrip(".") + f" {unit}"
     return f"{count} B"
+
+
+def format_amounts(cpus: float, memory_bytes: float, gpus: float, *, with_gpus: bool | None = None) -> str:
+    """Format ``"2 GPUs, 1 CPU and 4 GiB"``. GPUs are named where there are some, unless ``with_gpus`` says otherwise."""
+    parts = [f"{cpus:g} {'CPU' if cpus == 1 else 'CPUs'}", format_bytes(int(memory_bytes))]
+    if gpus > 0 if with_gpus is None else with_gpus:
+        parts.insert(0, f"{gpus:g} {'GPU' if gpus == 1 else 'GPUs'}")
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"

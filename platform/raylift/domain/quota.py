@@ -20,6 +20,8 @@ class Held:
     gpus: float = 0.0
 
     def plus(self, wanted: Resources) -> Held:
+        if wanted.workers is not None:
+            wanted = wanted.whole
         return Held(self.jobs + 1, self.cpus + wanted.cpus, self.memory_bytes + wanted.memory_bytes, self.gpus + wanted.gpus)
 
     def share_of(self, total: Held) -> float:

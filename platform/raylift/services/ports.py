@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
+from raylift.domain.nodes.gangs import Place
 from raylift.domain.nodes.labels import NodeState
 
 Clock = Callable[[], datetime]
@@ -107,6 +108,10 @@ class Cluster(Pingable, Protocol):
 
     def all_nodes(self) -> Sequence[Node]:
         """Return all live nodes."""
+        ...
+
+    def gangs(self) -> Mapping[str, Place]:
+        """Return the places of jobs with workers, by submission id."""
         ...
 
     def drain(self, node_id: str) -> None:

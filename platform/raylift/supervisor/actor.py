@@ -100,6 +100,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.mlflow_engine.sweep_runs import SweepRuns
     from raylift.engines.mlflow_engine.tracking import Tracking
     from raylift.engines.ray_engine.cluster import Cluster
+    from raylift.engines.ray_engine.groups import PlacementGroups
     from raylift.engines.ray_engine.jobs import RayJobs
     from raylift.engines.ray_engine.serve import RayServe
     from raylift.engines.webhooks.http_sender import HttpSender
@@ -121,6 +122,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.housekeeping.retention import Retention
     from raylift.supervisor.jobs.adopt_ray_jobs import Adoption
     from raylift.supervisor.jobs.execute import JobExecutor
+    from raylift.supervisor.jobs.gangs import Gangs
     from raylift.supervisor.jobs.placement import Placement
     from raylift.supervisor.jobs.preparation import Preparation
     from raylift.supervisor.jobs.ray_snapshot import RayView
@@ -150,10 +152,11 @@ def _assemble(settings: PlatformSettings) -> Any:
     threads = TaskThreads()
     tasks = threads.runner(monotonic)
     job_tasks = JobTasks(tasks, ray_view)
+    gangs = Gangs(settings, store, PlacementGroups(), placement)
     preparation = Preparation(
         settings.environments_dir, settings.environments, lambda: any(node.gpus for node in cluster.nodes())
     )
-    jobs = JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement, preparation)
+    jobs = JobExecutor(settings, store, ray_jobs, tracking, registry, _now, placement, preparation, gangs)
     adoption = Adoption(settings, store, ray_jobs, _now)
     deployments = DeploymentReconciler(
         settings.serving,
@@ -167,7 +170,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         monotonic=monotonic,
     )
     subjects = Subjects(
-        starter=JobStarter(settings, store, cluster, view, ray_view, jobs, placement, job_tasks, monotonic),
+        starter=JobStarter(settings, store, cluster, view, ray_view, jobs, placement, gangs, job_tasks, monotonic),
         watcher=JobWatcher(settings, view, ray_view, jobs, adoption, job_tasks, _now),
         sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
         deployments=deployments,
@@ -196,6 +199,7 @@ def _assemble(settings: PlatformSettings) -> Any:
             certificate=CertificateReload(settings.ingress.directory, tls.cert, tls.key)
             if settings.ingress and tls.cert
             else None,
+            gangs=gangs,
         ),
     )
     return Supervisor(

@@ -16,8 +16,8 @@ from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
 from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
-from raylift.supervisor.nodes.agents import PAUSE_SECONDS as NODES_PAUSE_SECONDS
-from raylift.supervisor.nodes.agents import NodeUpkeep
+from raylift.supervisor.jobs.gangs import Gangs
+from raylift.supervisor.nodes.agents import NodeUpkeep, PAUSE_SECONDS as NODES_PAUSE_SECONDS
 from raylift.supervisor.schedules.execute import ScheduleExecutor
 from raylift.supervisor.webhooks.deliver import WebhookDeliverer
 
@@ -50,6 +50,7 @@ def periodic_tasks(
     nodes: NodeUpkeep | None,
     live_jobs: LiveJobsPublisher | None,
     certificate: CertificateReload | None,
+    gangs: Gangs,
 ) -> Sequence[PeriodicTask]:
     """Return the table of all periodic tasks."""
     pause = settings.supervisor.registry_sync_seconds
@@ -62,6 +63,7 @@ def periodic_tasks(
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("schedules", 1.0, schedules.attend),
         PeriodicTask("webhooks", 1.0, webhooks.attend),
+        PeriodicTask("placement groups", 1.0, gangs.sweep, is_due=gangs.are_due),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
         *((PeriodicTask("nodes", NODES_PAUSE_SECONDS, lambda _: nodes.attend()),) if nodes else ()),

@@ -31,7 +31,7 @@ from serve_apps.gateway.http.visit import principal_of, visit_of
 from serve_apps.gateway.uploads.bodies import ReadUpload, read_upload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART
 from serve_apps.gateway.uploads.threads import run_in_project_thread, run_in_upload_thread
-from serve_apps.gateway.uploads.wire_upload import texts_of, upload_request
+from serve_apps.gateway.uploads.wire_upload import texts_of, upload_request, workers_of
 from serve_apps.gateway.views.jobs import accepted, event_view, job_summary, job_view, upload_check
 from serve_apps.gateway.views.sweeps import sweep_accepted
 
@@ -236,6 +236,7 @@ def _changes(asked: RerunRequest) -> RerunChanges:
         cpus=wanted.cpus,
         memory_bytes=None if wanted.memory is None else parse_bytes(wanted.memory),
         gpus=wanted.gpus,
+        workers=workers_of(wanted.workers),
         deploy=asked.deploy,
         take_traffic=asked.take_traffic,
         isolation=Isolation(asked.isolation) if asked.isolation else None,

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 
 from raylift.api.sweeps import SweepRequest, Value
-from raylift.api.training import TrainingUpload
+from raylift.api.training import TrainingUpload, WorkersRequest
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
-from raylift.domain.job import Isolation, Network, Resources
+from raylift.domain.job import Isolation, Network, Resources, Workers, WorkerStrategy
 from raylift.domain.quantities import parse_bytes
 from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
 from raylift.services.uploads.request import RequestedSweep, UploadRequest
@@ -34,6 +34,8 @@ def upload_request(
         workspace: the caller's workspace.
     """
     asked = upload.resources
+    if asked.workers is not None:
+        default_isolation = Isolation.CLUSTER
     return UploadRequest(
         experiment_name=upload.experiment_name,
         script_content=upload.script_content,
@@ -49,7 +51,7 @@ def upload_request(
         secrets=tuple(upload.secrets),
         args=tuple(upload.args),
         timeout_seconds=upload.timeout_seconds,
-        resources=Resources(asked.cpus, parse_bytes(asked.memory), asked.gpus),
+        resources=Resources(asked.cpus, parse_bytes(asked.memory), asked.gpus, workers_of(asked.workers)),
         max_retries=upload.max_retries,
         priority=upload.priority,
         autolog=upload.autolog,
@@ -64,6 +66,13 @@ def upload_request(
         owner=DEFAULT_OWNER if owner is None else owner,
         workspace=workspace,
     )
+
+
+def workers_of(asked: WorkersRequest | None) -> Workers | None:
+    """Return the workers of a request."""
+    if asked is None:
+        return None
+    return Workers(asked.count, asked.cpus, parse_bytes(asked.memory), asked.gpus, WorkerStrategy(asked.strategy))
 
 
 def texts_of(params: Mapping[str, Value]) -> dict[str, str]:

@@ -37,7 +37,7 @@ def node_view(node: Node, holdings: Holdings) -> NodeView:
 
 def holder_view(holding: Holding, caller: Principal) -> HolderView:
     """Show an admitted job. Of those of other workspaces, only what they hold."""
-    job, wanted = holding.job, holding.job.spec.resources
+    job, wanted = holding.job, holding.job.spec.resources.whole
     is_visible = sees(caller, job.spec.workspace)
     return HolderView(
         job_id=job.job_id if is_visible else None,

@@ -19,6 +19,7 @@ from raylift.api.training import (
     ResourceView,
     UploadCheck,
     UsageView,
+    WorkersView,
 )
 from raylift.domain.job import STATUS_OF, Attempt, Event, Job, JobState, JobStatus, Reason, Resources, Usage
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
@@ -71,7 +72,13 @@ def upload_check(found: DryRun) -> UploadCheck:
 
 
 def resource_view(wanted: Resources) -> ResourceView:
-    return ResourceView(cpus=wanted.cpus, memory=wanted.memory_bytes, gpus=wanted.gpus)
+    its = wanted.workers
+    workers = None
+    if its is not None:
+        workers = WorkersView(
+            count=its.count, cpus=its.cpus, memory=its.memory_bytes, gpus=its.gpus, strategy=its.strategy.value
+        )
+    return ResourceView(cpus=wanted.cpus, memory=wanted.memory_bytes, gpus=wanted.gpus, workers=workers)
 
 
 def job_summary(job: Job, now: datetime, place: int | None = None) -> JobSummary:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from raylift.domain.errors import EngineUnavailable, ModelNotFound, VersionNotFound
 from raylift.domain.models.run_history import RunHistory
 from raylift.domain.models.version import ModelSignature, ModelVersion, RegisteredModel
+from raylift.domain.nodes.gangs import Place
 from raylift.domain.nodes.labels import NodeState
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,6 +33,11 @@ class FakeCluster:
     members: list[FakeNode] = field(default_factory=lambda: [FakeNode()])
     down: bool = False
     looked: int = 0
+    placed: dict[str, Place] = field(default_factory=dict[str, Place])
+
+    def gangs(self) -> dict[str, Place]:
+        self.ping()
+        return self.placed
 
     def nodes(self) -> list[FakeNode]:
         return [node for node in self.all_nodes() if node.state is NodeState.READY]

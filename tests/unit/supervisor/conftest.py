@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raylift.domain.job import Job, JobSpec, JobState, Resources
+from raylift.domain.job import Isolation, Job, JobSpec, JobState, Resources, Workers
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -29,6 +29,8 @@ def make_job() -> Callable[..., Job]:
         model_name: str | None = "churn",
         owner: str = "local",
         gpus: float = 0.0,
+        workers: Workers | None = None,
+        isolation: Isolation = Isolation.SANDBOX,
         **fields: object,
     ) -> Job:
         spec = JobSpec(
@@ -38,7 +40,8 @@ def make_job() -> Callable[..., Job]:
             model_name=model_name,
             owner=owner,
             max_retries=max_retries,
-            resources=Resources(cpus, memory_bytes, gpus),
+            resources=Resources(cpus, memory_bytes, gpus, workers),
+            isolation=isolation,
         )
         defaults: dict[str, object] = {"created_at": NOW, "entered_at": NOW, "submission_id": f"{job_id}-a1"}
         return Job(job_id=job_id, spec=spec, state=state, **{**defaults, **fields})  # type: ignore[arg-type]

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from raylift.domain.job import Job, JobState, QueuedJob, Resources
+from raylift.domain.job import Job, JobState, QueuedJob, Resources, Workers
 from raylift.domain.nodes.fit import fits_some
+from raylift.domain.nodes.gangs import Place
 from raylift.domain.quota import Quota
 from raylift.supervisor.jobs.admission import Decision, admit
 
@@ -30,7 +31,8 @@ def decide(
     waiting: Sequence[QueuedJob], running: Sequence[Job], nodes: Sequence[Resources], places: dict[str, str]
 ) -> Decision:
     unbounded: dict[str, Any] = {"quota_of": lambda _: Quota(), "starting": 0, "max_starting": 10}
-    return admit(waiting, running, named(nodes), places=places, **unbounded)
+    known = {job_id: Place(node_id) for job_id, node_id in places.items()}
+    return admit(waiting, running, named(nodes), places=known, **unbounded)
 
 
 def in_line(*sizes: float) -> list[QueuedJob]:
@@ -153,13 +155,13 @@ class TestReservation:
             starting=1,
             max_starting=1,
         )
-        assert (decided.admitted, decided.reserved_for, decided.reserved_node) == ([], "job_large", "node_0")
+        assert (decided.admitted, decided.reserved_for, decided.reserved_nodes) == ([], "job_large", ("node_0",))
 
     def test_younger_jobs_leave_quota_for_a_large_one(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, cpus=2, owner="b")]
         jobs = [queued("job_b", 4, owner="b", age=9), queued("job_large", 4, owner="a", age=5), queued("job_small", owner="a")]
         nodes = [node(4), node(2)]
-        how: dict[str, Any] = {"places": {"job_A": "node_0"}, "reserved_for": "job_b"}
+        how: dict[str, Any] = {"places": {"job_A": Place("node_0")}, "reserved_for": "job_b"}
         assert admitted(jobs, running, nodes, **how) == ["job_small"]
         assert admitted(jobs, running, nodes, quotas={"a": Quota(max_running_jobs=1)}, **how) == []
 
@@ -182,7 +184,7 @@ class TestReservation:
             make_job(JobState.SCRIPT, job_id="job_S", cpus=3),
         ]
         places = {"job_R": "node_0", "job_S": "node_1"}
-        assert decide([queued("job_large", 4)], running, [node(4, gpus=1), node(4)], places).reserved_node == "node_1"
+        assert decide([queued("job_large", 4)], running, [node(4, gpus=1), node(4)], places).reserved_nodes == ("node_1",)
 
 
 class TestPlaces:
@@ -190,26 +192,26 @@ class TestPlaces:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1)]
         nodes = [node(2), node(1)]
         # The best fit would leave the large node free. The real node does not.
-        assert decide(in_line(2), running, nodes, {}).placed == {"job_0": "node_0"}
+        assert decide(in_line(2), running, nodes, {}).placed == {"job_0": Place("node_0")}
         assert decide(in_line(2), running, nodes, {"job_R": "node_0"}).placed == {}
 
     def test_node_with_the_most_real_room_is_reserved(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1), make_job(JobState.SCRIPT, job_id="job_S", cpus=2)]
         for places in ({"job_R": "node_0", "job_S": "node_1"}, {"job_R": "node_1", "job_S": "node_0"}):
             decided = decide(in_line(4), running, [node(4), node(4)], places)
-            assert (decided.reserved_for, decided.reserved_node) == ("job_0", places["job_R"])
+            assert (decided.reserved_for, decided.reserved_nodes) == ("job_0", (places["job_R"],))
 
     def test_node_that_a_started_job_waits_for_is_full(self, make_job: Make) -> None:
         # Ray started job_S, planned for node_0, in place of job_R on node_1.
         running = [make_job(JobState.STARTING, job_id="job_R", cpus=4), make_job(JobState.SCRIPT, job_id="job_S", cpus=1)]
         places = {"job_R": "node_1", "job_S": "node_1"}
         decided = decide(in_line(1), running, [node(2), node(4)], places)
-        assert (decided.placed, decided.overfull) == ({"job_0": "node_0"}, {"node_1"})
+        assert (decided.placed, decided.overfull) == ({"job_0": Place("node_0")}, {"node_1"})
         assert decide(in_line(1), running[:1], [node(2), node(4)], places).overfull == frozenset()
 
     def test_jobs_of_a_removed_node_do_not_count(self, make_job: Make) -> None:
         running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=2)]
-        assert decide(in_line(2), running, [node(2)], {"job_R": "gone"}).placed == {"job_0": "node_0"}
+        assert decide(in_line(2), running, [node(2)], {"job_R": "gone"}).placed == {"job_0": Place("node_0")}
 
 
 class TestQuota:
@@ -237,3 +239,66 @@ class TestQuota:
 
     def test_job_larger_than_its_quota_delays_no_other(self) -> None:
         assert admitted(in_line(2, 1), [], [node(4)], quotas={"local": Quota(max_cpus=1)}) == ["job_1"]
+
+
+def gang(
+    job_id: str, count: int, cpus: float, *, script: float = 1.0, age: float = 0, owner: str = "local", priority: int = 50
+) -> QueuedJob:
+    wanted = Resources(script, GIB, 0.0, Workers(count, cpus, GIB))
+    return QueuedJob(job_id, owner, priority, NOW - timedelta(seconds=age), wanted)
+
+
+class TestGangs:
+    def test_script_and_workers_are_admitted_together(self) -> None:
+        decided = decide([gang("job_0", 3, 2.0)], [], [node(4), node(3)], {})
+        assert decided.placed == {"job_0": Place("node_1", ("node_1", "node_0", "node_0"))}
+        assert decide([gang("job_0", 4, 2.0)], [], [node(4), node(3)], {}).placed == {}
+
+    def test_two_gangs_that_do_not_fit_together_wait_in_line(self) -> None:
+        jobs = [gang("job_a", 4, 1.0, age=9), gang("job_b", 4, 1.0)]
+        assert admitted(jobs, nodes=[node(5)]) == ["job_a"]
+
+    def test_gang_sets_aside_the_nodes_it_needs(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id=f"job_{name}", cpus=1) for name in "RS"]
+        places = {"job_R": "node_0", "job_S": "node_1"}
+        jobs = [gang("job_gang", 2, 4.0, age=9, script=0.5), queued("job_small", 0.5)]
+        decided = decide(jobs, running, [node(4), node(4), node(1)], places)
+        assert (decided.reserved_for, set(decided.reserved_nodes)) == ("job_gang", {"node_0", "node_1", "node_2"})
+        assert decided.admitted == []
+        assert decided.set_aside == {"node_0", "node_1", "node_2"}
+
+    def test_small_jobs_use_the_nodes_that_a_waiting_gang_does_not_need(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1)]
+        jobs = [gang("job_gang", 1, 4.0, age=9, script=4.0), queued("job_small", 2)]
+        decided = decide(jobs, running, [node(4), node(4), node(2)], {"job_R": "node_0"})
+        assert [job.job_id for job in decided.admitted] == ["job_small"]
+        assert decided.placed == {"job_small": Place("node_2")}
+
+    def test_running_gang_holds_its_nodes(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1, workers=Workers(2, 2.0, GIB))]
+        place = {"job_R": Place("node_0", ("node_0", "node_1"))}
+        how: dict[str, Any] = {"quota_of": lambda _: Quota(), "starting": 0, "max_starting": 10, "places": place}
+        assert admit(in_line(2), running, named([node(4), node(3)]), **how).placed == {}
+        assert admit(in_line(1), running, named([node(4), node(3)]), **how).placed == {"job_0": Place("node_0")}
+
+    def test_gang_without_known_places_still_counts(self, make_job: Make) -> None:
+        running = [make_job(JobState.SCRIPT, job_id="job_R", cpus=1, workers=Workers(2, 2.0, GIB))]
+        assert admitted(in_line(2), running, [node(4), node(2)]) == []
+
+    def test_quota_counts_the_workers(self) -> None:
+        assert admitted([gang("job_0", 3, 1.0)], nodes=[node(8)], quotas={"local": Quota(max_cpus=3.5)}) == []
+        assert admitted([gang("job_0", 3, 1.0)], nodes=[node(8)], quotas={"local": Quota(max_cpus=4)}) == ["job_0"]
+
+    def test_fair_share_counts_the_workers(self, make_job: Make) -> None:
+        workers = Workers(2, 1.0, GIB)
+        running = [make_job(job_id="job_R", cpus=1, owner="ann", workers=workers, created_at=EARLIER)]
+        running.append(make_job(job_id="job_S", cpus=2, owner="bob", created_at=EARLIER))
+        jobs = [queued("job_ann", owner="ann", age=9), queued("job_bob", owner="bob")]
+        assert admitted(jobs, running, [node(6)]) == ["job_bob"]
+
+    def test_higher_priority_goes_before_a_waiting_gang(self) -> None:
+        jobs = [gang("job_gang", 4, 1.0, age=9), queued("job_first", 1, priority=90)]
+        assert admitted(jobs, nodes=[node(5)]) == ["job_first"]
+
+    def test_gang_that_fits_no_cluster_delays_no_other(self) -> None:
+        assert admitted([gang("job_gang", 40, 1.0, age=9), queued("job_small")], nodes=[node(5)]) == ["job_small"]

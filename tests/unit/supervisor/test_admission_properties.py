@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from raylift.domain.job import Job, JobSpec, JobState, QueuedJob, Resources
 from raylift.domain.nodes.fit import fits_some
+from raylift.domain.nodes.gangs import Place
 from raylift.domain.quota import Held, Quota, sum_of
 from raylift.supervisor.jobs.admission import admit
 
@@ -91,7 +92,7 @@ class World:
             [job_of(running.job) for running in self.running.values()],
             self.nodes,
             quota_of=lambda owner: self.quotas.get(owner, Quota()),
-            places={job_id: running.node or running.assumed for job_id, running in self.running.items()},
+            places={job_id: Place(running.node or running.assumed) for job_id, running in self.running.items()},
             reserved_for=self.reserved_for,
             starting=sum(running.node is None for running in self.running.values()),
             max_starting=4,
@@ -99,7 +100,7 @@ class World:
         self.reserved_for = decision.reserved_for
         for job in decision.admitted:
             del self.waiting[job.job_id]
-            place = decision.placed[job.job_id]
+            place = decision.placed[job.job_id].script
             avoids = decision.set_aside - {place}
             self.running[job.job_id] = Running(job, rounds_of.get(job.job_id, 2), place, avoids)
         self._let_ray_start()

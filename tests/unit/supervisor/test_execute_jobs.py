@@ -25,10 +25,12 @@ from raylift.engines.environments.runtime_env import PLUGIN_NAME
 from raylift.settings import EnvironmentSettings, PlatformSettings
 from raylift.supervisor.jobs import preparation, submit
 from raylift.supervisor.jobs.execute import JobExecutor
+from raylift.supervisor.jobs.gangs import Gangs
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import CANCELLED_BEFORE_ITS_SCRIPT, Prepare, Register, Retry, Submit
 from raylift.supervisor.jobs.preparation import Preparation
 from tests.migrated_store import open_migrated
+from tests.unit.supervisor.fake_groups import FakeGroups
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -62,8 +64,10 @@ class World:
         self.lease: Lease = lease
         engine: Any = Failing(error)
         self.preparation = Preparation(self.settings.environments_dir, self.settings.environments, lambda: False)
+        self.groups = FakeGroups()
+        self.gangs = Gangs(self.settings, self.store, self.groups, Placement())
         self.executor = JobExecutor(
-            self.settings, self.store, engine, engine, engine, lambda: self.now, Placement(), self.preparation
+            self.settings, self.store, engine, engine, engine, lambda: self.now, Placement(), self.preparation, self.gangs
         )
 
     def job(self, *states: JobState, lock: tuple[str, ...] | None = None, requirements: tuple[str, ...] = ()) -> Job:
@@ -204,7 +208,9 @@ def test_attempt_says_if_ray_was_asked_for_the_overlay(world: World, mechanism: 
     environments = EnvironmentSettings.model_validate({"mechanism": mechanism})
     settings = world.settings.model_copy(update={"environments": environments})
     engine: Any = Failing(RuntimeError("Ray was asked"))
-    executor = JobExecutor(settings, world.store, engine, engine, engine, lambda: NOW, Placement(), world.preparation)
+    executor = JobExecutor(
+        settings, world.store, engine, engine, engine, lambda: NOW, Placement(), world.preparation, world.gangs
+    )
     with pytest.raises(RuntimeError, match="Ray was asked"):
         executor.execute(world.lease, job, Submit())
     assert read_attempt(str(settings.attempts_dir / "job_A-a1")).in_overlay is in_overlay
@@ -225,7 +231,9 @@ class Recording:
 def test_ray_builds_the_environment_after_a_node_lacked_the_plugin(world: World) -> None:
     ray: Any = Recording()
     engine: Any = Failing(RuntimeError("not asked"))
-    executor = JobExecutor(world.settings, world.store, ray, engine, engine, lambda: NOW, Placement(), world.preparation)
+    executor = JobExecutor(
+        world.settings, world.store, ray, engine, engine, lambda: NOW, Placement(), world.preparation, world.gangs
+    )
     executor.start(world.lease, world.job(lock=("humanize==4.9.0",)))
     started = world.store.jobs.get("job_A")
     executor.execute(world.lease, started, Retry(Reason.ENVIRONMENT_ERROR, "no plugin", lost=True))

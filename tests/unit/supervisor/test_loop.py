@@ -23,6 +23,7 @@ from raylift.supervisor.deployments.publish_routes import RoutePublisher
 from raylift.supervisor.deployments.reconcile import DeploymentReconciler
 from raylift.supervisor.deployments.scans import ModelScans
 from raylift.supervisor.jobs import watch_jobs
+from raylift.supervisor.jobs.gangs import Gangs
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import JobAction, Register, Stop
 from raylift.supervisor.jobs.ray_snapshot import RayView
@@ -33,6 +34,7 @@ from raylift.supervisor.periodic import PeriodicTask
 from raylift.supervisor.serial_tasks import TaskThreads
 from raylift.supervisor.store_view import StoreView
 from tests.migrated_store import open_migrated
+from tests.unit.supervisor.fake_groups import FakeGroups
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EMPTY_SCRIPT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -116,7 +118,10 @@ class Bench:
         tasks = self.threads.runner(monotonic)
         self.view, ray_view, placement = StoreView(self.store), RayView(cast("Any", NoRay()), time.monotonic), Placement()
         jobs, job_tasks = cast("Any", self.hands), JobTasks(tasks, ray_view)
-        self.starter = JobStarter(settings, self.store, unused, self.view, ray_view, jobs, placement, job_tasks, monotonic)
+        gangs = Gangs(settings, self.store, FakeGroups(), placement)
+        self.starter = JobStarter(
+            settings, self.store, unused, self.view, ray_view, jobs, placement, gangs, job_tasks, monotonic
+        )
         self.watcher = JobWatcher(settings, self.view, ray_view, jobs, unused, job_tasks, lambda: NOW)
         self.deployments = DeploymentReconciler(
             settings.serving,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from raylift.domain.job import JobSpec, JobState, Resources
+from raylift.domain.nodes.gangs import Place
 from raylift.domain.quota import Quota
 from raylift.store import Store
 from raylift.supervisor.jobs.admission import admit
@@ -92,7 +93,7 @@ def test_small_job_is_found_behind_many_large_ones(store: Store) -> None:
             view.active,
             nodes,
             quota_of=lambda _: Quota(),
-            places={"large_00": "a"},
+            places={"large_00": Place("a")},
             starting=0,
             max_starting=8,
             behind=view.behind,

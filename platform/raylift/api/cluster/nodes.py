@@ -27,8 +27,8 @@ class HolderView(BaseModel):
     owner: Annotated[str | None, Field(description="null for a job of another workspace.")]
     model_name: str | None
     phase: Annotated[str, Field(description="environment, starting, script or registration.")]
-    node: Annotated[str | None, Field(description="Name of its node; null until its script starts.")]
-    cpus: Figure
+    node: Annotated[str | None, Field(description="Name of its script's node; null until it starts.")]
+    cpus: Annotated[Figure, Field(description="Of its script and its workers, as the other amounts.")]
     memory: Annotated[int, Field(description="Bytes.")]
     gpus: Figure
     since: Annotated[datetime, Field(description="Start of its phase.")]

@@ -13,9 +13,23 @@ from raylift.cli.jobs.diff import print_diff
 from raylift.cli.jobs.following import detaching, print_lines, say_outcome
 from raylift.cli.jobs.train import announce
 from raylift.cli.names import JobArgument, complete_job
-from raylift.cli.options import CursorOption, IsolationOption, LimitOption, NetworkOption, ParamOption, assignments
+from raylift.cli.options import (
+    CursorOption,
+    IsolationOption,
+    LimitOption,
+    NetworkOption,
+    ParamOption,
+    WorkerCpusOption,
+    WorkerGpusOption,
+    WorkerMemoryOption,
+    WorkersOption,
+    WorkerStrategyOption,
+    assignments,
+    workers_of,
+)
 from raylift.cli.printing import age, cell, echo, pairs, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
+from raylift.client.amounts import asked_for
 from raylift.client.jobs.progress import downloaded
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes
@@ -125,6 +139,11 @@ def rerun(
     param: ParamOption = None,
     cpus: Annotated[float | None, typer.Option(help="Logical CPUs, fractions allowed.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory limit, e.g. 512MiB.")] = None,
+    workers: WorkersOption = None,
+    worker_cpus: WorkerCpusOption = None,
+    worker_memory: WorkerMemoryOption = None,
+    worker_gpus: WorkerGpusOption = None,
+    worker_strategy: WorkerStrategyOption = None,
     isolation: IsolationOption = None,
     network: NetworkOption = None,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
@@ -144,6 +163,7 @@ def rerun(
         params=assignments(param, "--param"),
         cpus=cpus,
         memory=memory,
+        workers=workers_of(workers, worker_cpus, worker_memory, worker_gpus, worker_strategy),
         deploy=False if no_deploy else None,
         take_traffic=take_traffic,
         isolation=isolation,
@@ -227,7 +247,7 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("parameters", pairs({**job.params, **(job.sweep_parameters or {})})),
         ("environment", ", ".join(name for name in job.environment if name not in job.params)),
         ("secrets", ", ".join(job.secrets)),
-        ("asked for", f"{job.resources.cpus:g} CPU, {format_bytes(job.resources.memory)}, {job.resources.gpus:g} GPU"),
+        ("asked for", asked_for(job.resources)),
         ("used", f"{usage.cpu_seconds:.1f} CPU s, {format_bytes(usage.peak_memory_bytes)} at most" if usage else None),
         ("time limit", f"{job.timeout_seconds} s"),
         ("priority", job.priority),

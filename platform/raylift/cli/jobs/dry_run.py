@@ -6,7 +6,7 @@ from raylift.api.training import UploadCheck
 from raylift.cli.exits import ExitCode, code_of, sentences, stop
 from raylift.cli.printing import echo, print_facts, say
 from raylift.client import InvalidRequest
-from raylift.domain.quantities import format_bytes
+from raylift.client.amounts import asked_for
 
 
 def print_check(found: UploadCheck) -> None:
@@ -19,7 +19,6 @@ def print_check(found: UploadCheck) -> None:
 
 def print_dry_run(found: UploadCheck) -> None:
     wanted = found.resources
-    gpus = f", {wanted.gpus:g} GPU" if wanted.gpus else ""
     print_facts(
         [
             ("would make", "1 job" if found.jobs == 1 else f"{found.jobs} jobs of one sweep"),
@@ -28,7 +27,7 @@ def print_dry_run(found: UploadCheck) -> None:
             ("model", found.model_name or "none is registered"),
             ("requirements", ", ".join(found.requirements) or "none beyond the platform's own packages"),
             ("from", found.requirements_source),
-            ("asks for", f"{wanted.cpus:g} CPU, {format_bytes(wanted.memory)}{gpus}, {found.timeout_seconds} s at most"),
+            ("asks for", f"{asked_for(wanted)}, {found.timeout_seconds} s at most"),
             ("fits", ", ".join(found.nodes) or "no node is known now"),
             ("place", found.queue_position),
             ("waits for", found.waits_for or "nothing: it would start now"),

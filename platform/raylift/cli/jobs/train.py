@@ -31,8 +31,14 @@ from raylift.cli.options import (
     RequirementsOption,
     SecretOption,
     TorchBackendOption,
+    WorkerCpusOption,
+    WorkerGpusOption,
+    WorkerMemoryOption,
+    WorkersOption,
+    WorkerStrategyOption,
     all_requirements,
     assignments,
+    workers_of,
 )
 from raylift.cli.printing import echo, print_json, say
 from raylift.cli.session import Session, command
@@ -73,6 +79,11 @@ def train(
     cpus: Annotated[float, typer.Option(help="Logical CPUs, fractions allowed.")] = 1.0,
     memory: Annotated[str, typer.Option(help="Memory limit, e.g. 512MiB.")] = "2GiB",
     gpus: Annotated[float, typer.Option(help="Logical GPUs.")] = 0.0,
+    workers: WorkersOption = None,
+    worker_cpus: WorkerCpusOption = None,
+    worker_memory: WorkerMemoryOption = None,
+    worker_gpus: WorkerGpusOption = None,
+    worker_strategy: WorkerStrategyOption = None,
     timeout: Annotated[int, typer.Option(help="Time limit of the script in seconds.")] = 600,
     tag: Annotated[
         list[str] | None, typer.Option("--tag", help="Tag of job, run and version; may be repeated.", metavar="K=V")
@@ -139,6 +150,11 @@ def train(
                 cpus=cpus,
                 memory=memory,
                 gpus=gpus,
+                workers=workers,
+                worker_cpus=worker_cpus,
+                worker_memory=worker_memory,
+                worker_gpus=worker_gpus,
+                worker_strategy=worker_strategy,
                 timeout=timeout,
                 tag=tag,
                 priority=priority,
@@ -194,6 +210,11 @@ def train_options(
     no_autolog: bool,
     no_deploy: bool,
     no_take_traffic: bool,
+    workers: int | None,
+    worker_cpus: float | None,
+    worker_memory: str | None,
+    worker_gpus: float | None,
+    worker_strategy: str | None,
     **same: Any,
 ) -> dict[str, Any]:
     """Return the options of ``Client.train`` for those of the command. ``same`` are the ones that need no translation."""
@@ -206,6 +227,7 @@ def train_options(
         "autolog": not no_autolog,
         "deploy": not no_deploy,
         "take_traffic": not no_take_traffic,
+        "workers": workers_of(workers, worker_cpus, worker_memory, worker_gpus, worker_strategy),
         "params": assignments(param, "--param"),
         "tags": assignments(tag, "--tag"),
     }

@@ -13,6 +13,7 @@ from raylift.api.training import AttemptList, AttemptView, EventList, EventView,
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.log_stream import follow_log
+from raylift.client.jobs.upload import workers_field
 from raylift.client.jobs.waiting import is_final, wait_until_final
 from raylift.client.notebook.html import job_html
 from raylift.client.notebook.widgets import WidgetDisplay, has_widgets
@@ -243,6 +244,7 @@ class Job:
         cpus: float | None = None,
         memory: int | str | None = None,
         gpus: float | None = None,
+        workers: int | Mapping[str, Any] | None = None,
         deploy: bool | None = None,
         take_traffic: bool = False,
         isolation: Literal["sandbox", "cluster"] | None = None,
@@ -260,13 +262,14 @@ class Job:
             cpus: Logical CPUs.
             memory: Bytes, or a string such as "4GiB".
             gpus: Logical GPUs.
+            workers: Replaces the workers, as in ``Client.train``.
             deploy: Deploy the registered version.
             take_traffic: True lets the new version answer requests that name only the model. False: another version that
                 answers them now continues.
             isolation: "sandbox" or "cluster".
             network: Network of a sandboxed script.
         """
-        resources = {"cpus": cpus, "memory": memory, "gpus": gpus}
+        resources = {"cpus": cpus, "memory": memory, "gpus": gpus, **workers_field(workers)}
         body: dict[str, Any] = {
             "args": None if args is None else [str(arg) for arg in args],
             "environment": {name: str(value) for name, value in (env or {}).items()},

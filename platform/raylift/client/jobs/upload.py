@@ -26,6 +26,7 @@ class TrainOptions(TypedDict, total=False):
     cpus: float
     memory: int | str
     gpus: float
+    workers: int | Mapping[str, Any] | None
     timeout: int
     max_retries: int
     priority: int
@@ -64,6 +65,7 @@ def training_fields(
     cpus: float = 1.0,
     memory: int | str = "2GiB",
     gpus: float = 0.0,
+    workers: int | Mapping[str, Any] | None = None,
     timeout: int = 600,
     max_retries: int = 0,
     priority: int = 50,
@@ -84,7 +86,7 @@ def training_fields(
         "environment": {name: str(value) for name, value in (env or {}).items()},
         "args": [str(arg) for arg in args],
         "timeout_seconds": timeout,
-        "resources": {"cpus": cpus, "memory": memory, "gpus": gpus},
+        "resources": {"cpus": cpus, "memory": memory, "gpus": gpus, **workers_field(workers)},
         "max_retries": max_retries,
         "priority": priority,
         "autolog": autolog,
@@ -101,6 +103,13 @@ def training_fields(
         "torch_backend": torch_backend,
     }
     return fields | {name: value for name, value in optional.items() if value is not None}
+
+
+def workers_field(workers: int | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The field of a request for resources; {} for a job without workers."""
+    if workers is None:
+        return {}
+    return {"workers": {"count": workers} if isinstance(workers, int) else dict(workers)}
 
 
 def upload_body(source: Script | Project, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from raylift.api.models import ModelSummary
 from raylift.api.sweeps import SweepRow, SweepView
 from raylift.api.training import JobSummary, JobView
+from raylift.client.amounts import asked_for
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes
 
@@ -36,7 +37,7 @@ def job_html(job: JobSummary, base_url: str) -> str:
         facts.append(("experiment", escape(job.experiment_name)))
     if job.duration_seconds is not None:
         facts.append(("took", f"{job.duration_seconds:.1f} s"))
-    facts.append(("asks for", _amounts(job.resources.cpus, job.resources.memory, job.resources.gpus)))
+    facts.append(("asks for", escape(asked_for(job.resources))))
     if isinstance(job, JobView):
         if job.usage is not None:
             peak = format_bytes(job.usage.peak_memory_bytes)
@@ -135,10 +136,6 @@ def _status(job: JobSummary) -> str:
 def _sign(status: str) -> str:
     sign, colour = _SIGNS.get(status, ("?", "#6b7280"))
     return f'<span style="color:{colour}">{sign}</span> {escape(status)}'
-
-
-def _amounts(cpus: float, memory: int, gpus: float) -> str:
-    return escape(f"{cpus:g} CPU, {format_bytes(memory)}" + (f", {gpus:g} GPU" if gpus else ""))
 
 
 def _number(value: float | None) -> str:

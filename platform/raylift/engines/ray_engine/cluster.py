@@ -10,7 +10,9 @@ from typing import Any, Final, cast
 import ray
 
 from raylift.domain.errors import EngineUnavailable
+from raylift.domain.nodes.gangs import Place
 from raylift.domain.nodes.labels import NODE_LABEL, NodeState
+from raylift.engines.ray_engine.groups import PlacementGroups
 from raylift.ray_internals.draining import drain, draining_nodes
 
 _HEAD: Final = "node:__internal_head__"
@@ -79,6 +81,14 @@ class Cluster:
             for item in alive
         ]
         return sorted(found, key=lambda node: (node.cpus, node.memory_bytes, node.gpus), reverse=True)
+
+    def gangs(self) -> dict[str, Place]:
+        """Return the places of jobs with workers, by submission id.
+
+        Raises:
+            EngineUnavailable: Ray does not answer.
+        """
+        return {name: group.place for name, group in PlacementGroups().all().items() if group.place is not None}
 
     def drain(self, node_id: str) -> None:
         """Let a node take no new work, and leave when it has none. A draining one stays so.

@@ -104,8 +104,11 @@ class RayJobs:
         runtime_env: Mapping[str, Any],
         metadata: Mapping[str, str],
         avoid_nodes: Sequence[str] = (),
+        on_node: str | None = None,
     ) -> None:
         """Submit. An existing submission of this id counts as success. Ray chooses a node, but none of ``avoid_nodes``.
+
+        With ``on_node`` it starts there, and holds GPUs alone: its CPUs and memory are those of its placement group.
 
         Raises:
             SubmissionRefused: Ray rejects the request.
@@ -120,7 +123,12 @@ class RayJobs:
         }
         if resources.gpus:
             body["entrypoint_num_gpus"] = resources.gpus
+        if on_node is not None:
+            # Without any resource Ray starts it at once: what it uses is set aside already.
+            body |= {"entrypoint_num_cpus": 0, "entrypoint_memory": 0}
         selector = {**self._node_labels, **({_NODE_ID: f"!in({','.join(avoid_nodes)})"} if avoid_nodes else {})}
+        if on_node is not None:
+            selector[_NODE_ID] = f"in({on_node})"
         if selector:
             body["entrypoint_label_selector"] = selector
         answer = self._call("POST", "/api/jobs/", json=body)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Resources
 from raylift.domain.nodes.fit import shortages
+from raylift.domain.nodes.gangs import Place, place_gang
 from raylift.domain.nodes.labels import NodeState
-from raylift.domain.quantities import format_bytes
+from raylift.domain.quantities import format_amounts, format_bytes
+from raylift.domain.quota import sum_of
 from raylift.services.ports import Cluster, Node
 
 _LOG: Final = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Capacity:
         An upload is not lost because Ray restarts.
         """
         nodes = self.nodes()
+        if wanted.workers is not None and nodes:
+            return _shortfall_of_gang(wanted, nodes)
         missing = {index: shortages(wanted, node) for index, node in enumerate(nodes)}
         if not nodes or not all(missing.values()):
             return None
@@ -58,6 +62,14 @@ class Capacity:
         """Return the live nodes that take work, the largest first; those of the last answer while Ray gives none."""
         return [node for node in self.all_nodes() if node.state is NodeState.READY]
 
+    def gangs(self) -> Mapping[str, Place]:
+        """Return the places of jobs with workers, by submission id; none while Ray does not answer."""
+        try:
+            return self._cluster.gangs()
+        except EngineUnavailable as error:
+            _LOG.warning("The placement groups cannot be read: %s", error)
+            return {}
+
     def all_nodes(self) -> Sequence[Node]:
         """Return all live nodes, as ``nodes`` does."""
         now = self._monotonic()
@@ -68,6 +80,23 @@ class Capacity:
                 _LOG.warning("The list of nodes cannot be read; the last one is used: %s", error)
             self._read_at = now
         return self._nodes
+
+
+def _shortfall_of_gang(wanted: Resources, nodes: Sequence[Node]) -> Shortfall | None:
+    if place_gang(wanted, {node.node_id: node for node in nodes}) is not None:
+        return None
+    its = wanted.workers
+    if its is None:
+        raise ValueError("a job without workers is no gang")
+    script = format_amounts(wanted.cpus, wanted.memory_bytes, wanted.gpus)
+    worker = format_amounts(its.cpus, its.memory_bytes, its.gpus)
+    have = "the node has" if len(nodes) == 1 else f"the {len(nodes)} nodes have together"
+    total = sum_of(Resources(node.cpus, node.memory_bytes, node.gpus) for node in nodes)
+    detail = (
+        f"the cluster could never hold the script ({script}) and {its.count} workers ({worker} each) at the same time: "
+        f"{have} {format_amounts(total.cpus, total.memory_bytes, total.gpus)} for jobs"
+    )
+    return Shortfall("workers", detail)
 
 
 def _explain(node: Node, resource: str, wanted: Resources) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from raylift.domain.job import Job
+from raylift.domain.job import Job, Resources
 from raylift.domain.project import unpack
 from raylift.store import Store
 
@@ -98,7 +98,7 @@ class ComparisonService:
             args=None if a.args == b.args else Difference("args", list(a.args), list(b.args)),
             params=list(_differences(a.params, b.params)),
             environment=_changes(_secrets(first), _secrets(second)),
-            resources=list(_differences(asdict(a.resources), asdict(b.resources))),
+            resources=list(_differences(_amounts(a.resources), _amounts(b.resources))),
             settings=list(_differences(_settings(first), _settings(second))),
             metrics=list(_differences(first.metrics, second.metrics)),
         )
@@ -160,6 +160,14 @@ def _differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterato
         a, b = first.get(name), second.get(name)
         if a != b and not (_is_nan(a) and _is_nan(b)):
             yield Difference(name, a, b)
+
+
+def _amounts(wanted: Resources) -> dict[str, Any]:
+    workers = {} if wanted.workers is None else asdict(wanted.workers)
+    return {
+        **{name: value for name, value in asdict(wanted).items() if name != "workers"},
+        **{f"workers.{name}": value for name, value in workers.items()},
+    }
 
 
 def _is_nan(value: object) -> bool:

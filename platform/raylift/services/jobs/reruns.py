@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from raylift.domain.errors import FieldError
-from raylift.domain.job import Isolation, Job, JobSpec, Network, Origin, Resources
+from raylift.domain.job import Isolation, Job, JobSpec, Network, Origin, Resources, Workers
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
-from raylift.services.uploads.resources import check_fit, check_memory
+from raylift.services.uploads.resources import check_fit, check_memory, check_workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class RerunChanges:
     cpus: float | None = None
     memory_bytes: int | None = None
     gpus: float | None = None
+    workers: Workers | None = None
     deploy: bool | None = None
     isolation: Isolation | None = None
     network: Network | None = None
@@ -54,6 +55,7 @@ def rerun_spec(first: Job, changes: RerunChanges, owner: str | None = None) -> J
             asked.cpus if changes.cpus is None else changes.cpus,
             asked.memory_bytes if changes.memory_bytes is None else changes.memory_bytes,
             asked.gpus if changes.gpus is None else changes.gpus,
+            asked.workers if changes.workers is None else changes.workers,
         ),
         deploy=spec.deploy if changes.deploy is None else changes.deploy,
         take_traffic=changes.take_traffic,
@@ -78,5 +80,6 @@ def check_rerun(
     yield from check_total(spec.args, spec.environment)
     if changes.memory_bytes is not None:
         yield from check_memory(changes.memory_bytes, least_memory_bytes)
-    if (changes.cpus, changes.memory_bytes, changes.gpus) != (None, None, None):
+    yield from check_workers(spec.resources, spec.isolation, least_memory_bytes)
+    if (changes.cpus, changes.memory_bytes, changes.gpus, changes.workers) != (None, None, None, None):
         yield from check_fit(spec.resources, capacity)

@@ -17,7 +17,7 @@ from raylift.services.requirements.sources import Sourced, find_requirements, wi
 from raylift.services.uploads.archives import UNPACKING
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
 from raylift.services.uploads.request import UploadRequest
-from raylift.services.uploads.resources import check_fit, check_memory, check_owner
+from raylift.services.uploads.resources import check_fit, check_memory, check_owner, check_workers
 from raylift.services.uploads.script_warnings import script_warnings
 from raylift.services.uploads.sources import Source, read_source, script_name
 from raylift.services.uploads.sweeps import check_sweep, sweep_spec
@@ -108,6 +108,7 @@ class UploadChecks:
         yield from self._check_secrets(request.workspace, request.secrets)
         yield from self._timeout(request.timeout_seconds)
         yield from check_memory(request.resources.memory_bytes, self._settings.min_memory_bytes)
+        yield from check_workers(request.resources, request.isolation, self._settings.min_memory_bytes)
         yield from check_fit(request.resources, self._capacity)
         if request.register is not None and request.model_name is None:
             yield FieldError("register", "chooses the model to register, but there is no model_name to register it as")

@@ -22,7 +22,7 @@ class DryRun:
     jobs: int
     """Number of jobs that it would make."""
     nodes: Sequence[str]
-    """Names of the nodes that could hold one of them."""
+    """Names of the nodes that could hold one of them; of a job with workers, its script."""
     queue_position: int
     """Place of the first job, by priority and age."""
     waits_for: str | None
@@ -47,7 +47,7 @@ class DryRunService:
         jobs = 1 if upload.sweep is None else math.prod(len(values) for values in upload.sweep.parameters.values())
         quota = self._quotas.of(spec.account)
         self._store.jobs.check(spec, jobs=jobs, max_queued=quota.max_queued_jobs)
-        nodes = [node.name for node in self._capacity.nodes() if fits(spec.resources, node)]
+        nodes = [node.name for node in self._capacity.nodes() if fits(spec.resources, node)]  # Of a gang, its script.
         before = self._store.jobs.queued_before(spec.priority)
         bound = quota.exceeded_by(spec.resources, self._store.jobs.held_by(spec.account)) if quota.bounds_admission() else None
         waits_for: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from raylift.api.headers import OWNER_HEADER
 from raylift.domain.errors import FieldError
 from raylift.domain.identifiers import OWNER, OWNER_FORM
-from raylift.domain.job import Resources, account_of
+from raylift.domain.job import Isolation, Resources, account_of
 from raylift.domain.quantities import format_bytes
 from raylift.services.cluster.capacity import Capacity
 from raylift.settings import QuotaSettings
@@ -17,6 +17,18 @@ def check_memory(memory_bytes: int, least_bytes: int) -> Iterator[FieldError]:
     if memory_bytes < least_bytes:
         detail = f"is {format_bytes(memory_bytes)}; it must be at least {format_bytes(least_bytes)}"
         yield FieldError("resources.memory", detail)
+
+
+def check_workers(wanted: Resources, isolation: Isolation, least_bytes: int) -> Iterator[FieldError]:
+    """Yield what is wrong with the workers of a job, if it has some."""
+    its = wanted.workers
+    if its is None:
+        return
+    if isolation is not Isolation.CLUSTER:
+        yield FieldError("isolation", "is sandbox, where a script cannot use Ray: leave it out, or say isolation: cluster")
+    if its.memory_bytes < least_bytes:
+        detail = f"is {format_bytes(its.memory_bytes)}; it must be at least {format_bytes(least_bytes)}"
+        yield FieldError("resources.workers.memory", detail)
 
 
 def check_fit(wanted: Resources, capacity: Capacity) -> Iterator[FieldError]:
@@ -35,7 +47,7 @@ def check_owner(owner: str, workspace: str, wanted: Resources, quotas: QuotaSett
 
 def check_quota(account: str, wanted: Resources, quotas: QuotaSettings) -> Iterator[FieldError]:
     """Yield what a single job asks for beyond the whole quota of its account: it could never start."""
-    quota = quotas.of(account)
+    quota, wanted = quotas.of(account), wanted.whole
     if quota.max_cpus is not None and wanted.cpus > quota.max_cpus:
         yield FieldError("resources.cpus", f"is {wanted.cpus:g}; the jobs of {account!r} may have {quota.max_cpus:g} together")
     if quota.max_memory_bytes is not None and wanted.memory_bytes > quota.max_memory_bytes:

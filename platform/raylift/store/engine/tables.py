@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from raylift.domain.access import Role
 from raylift.domain.audit import Outcome
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
-from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
+from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Resources, Usage
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
 from raylift.domain.schedules.schedule import RunOutcome, TemplateKind, Timetable
@@ -75,6 +75,7 @@ class Base(DeclarativeBase):
         DeliveryStatus: _names(DeliveryStatus),
         WebhookFormat: _names(WebhookFormat),
         Usage: JsonOf(Usage),
+        Resources: JsonOf(Resources),
         DeploymentConfig: SealedJsonOf(DeploymentConfig),
         TrafficTable: JsonOf(TrafficTable),
         Mapping[str, float]: JsonOf(dict[str, Number]),
@@ -98,7 +99,7 @@ class ProjectRow(Base):
 
 
 class JobRow(Base):
-    """One row per job. The columns from ``status`` to ``gpus`` repeat fields for the indices and for admission."""
+    """One row per job. The columns from ``status`` to ``gang`` repeat fields for the indices and for admission."""
 
     __tablename__ = "jobs"
 
@@ -137,8 +138,11 @@ class JobRow(Base):
     account: Mapped[str] = mapped_column(Key, server_default=DEFAULT_OWNER)
     """Owner within the workspace: quotas and fair share count by it."""
     cpus: Mapped[float]
+    """These three are sums over the script and all workers."""
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
     gpus: Mapped[float]
+    gang: Mapped[Resources | None]
+    """The whole request of a job with workers."""
 
     __table_args__ = (
         Index(None, "created_at", "job_id"),

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from raylift.domain.errors import QuotaExceeded
 from raylift.domain.job import ACTIVE_STATES, JobSpec, JobState, QueuedJob, Resources
 from raylift.domain.nodes.fit import TOLERANCE, largest
-from raylift.domain.quota import Held
+from raylift.domain.quota import Held, sum_of
 from raylift.domain.sweep import SweepState
 from raylift.domain.webhooks.event import quota_event
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
@@ -30,6 +30,7 @@ _SHOWN: Final = (
     JobRow.cpus,
     JobRow.memory_bytes,
     JobRow.gpus,
+    JobRow.gang,
 )
 """Columns that admission needs."""
 
@@ -71,7 +72,7 @@ _ONE_LIMITING: Final = _LIMITING.limit(1)
 
 def heads(session: Session, *, per_account: int, nodes: Sequence[Resources]) -> list[QueuedJob]:
     """See ``JobRepository.queue_heads``."""
-    fits = or_(*(_is_held_by(node) for node in largest(nodes))) if nodes else true()
+    fits = _may_fit(nodes) if nodes else true()
     if session.scalar(_ONE_LIMITING) is None:
         return [job for account in accounts(session) for job in _first_of(session, account, per_account, fits)]
     in_turn: defaultdict[str, list[QueuedJob]] = defaultdict(list)
@@ -168,8 +169,16 @@ def _in_turn(session: Session, per_account: int, fits: ColumnElement[bool]) -> l
 
 
 def _queued(row: Row[*tuple[Any, ...]]) -> QueuedJob:
-    job_id, account, rank, created_at, cpus, memory, gpus = row
-    return QueuedJob(job_id, account, -rank, created_at, Resources(cpus, memory, gpus))
+    job_id, account, rank, created_at, cpus, memory, gpus, gang = row
+    return QueuedJob(job_id, account, -rank, created_at, gang or Resources(cpus, memory, gpus))
+
+
+def _may_fit(nodes: Sequence[Resources]) -> ColumnElement[bool]:
+    """Return the condition of jobs that fit a node, and of gangs that are no larger than all nodes together."""
+    together = sum_of(nodes)
+    fits_one = or_(*(_is_held_by(node) for node in largest(nodes)))
+    fits_all = _is_held_by(Resources(together.cpus, together.memory_bytes, together.gpus))
+    return case((JobRow.gang.is_(None), fits_one), else_=fits_all)
 
 
 def _is_held_by(node: Resources) -> ColumnElement[bool]:

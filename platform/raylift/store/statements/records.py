@@ -53,6 +53,7 @@ def columns(record: Any) -> dict[str, Any]:
 
 def job_columns(job: Job) -> dict[str, Any]:
     """Return every column of a job's row, including those that only serve indices."""
+    whole = job.spec.resources.whole
     return columns(job) | {
         "status": job.status,
         "script_sha256": job.spec.script_sha256,
@@ -62,7 +63,8 @@ def job_columns(job: Job) -> dict[str, Any]:
         "owner": job.spec.owner,
         "workspace": job.spec.workspace,
         "account": job.spec.account,
-        "cpus": job.spec.resources.cpus,
-        "memory_bytes": job.spec.resources.memory_bytes,
-        "gpus": job.spec.resources.gpus,
+        "cpus": whole.cpus,
+        "memory_bytes": whole.memory_bytes,
+        "gpus": whole.gpus,
+        "gang": None if job.spec.resources.workers is None else job.spec.resources,
     }

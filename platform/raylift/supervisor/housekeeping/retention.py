@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -64,6 +65,7 @@ class Retention:
         if (days := self._settings.webhook_deliveries_days) is not None:
             while self._store.webhooks.forget_before(now - timedelta(days=days)):
                 pass
+        remove_storage(self._platform_settings, self._store)
         remove_old_metrics(self._platform_settings, self._store, now)
         remove_old_series(self._platform_settings, self._store, now)
         if jobs or directories:
@@ -112,6 +114,16 @@ class Retention:
             directory.remove()
             return True
         return _is_past(end, self._settings.scratch_days, now) and directory.remove_working_files()
+
+
+def remove_storage(settings: PlatformSettings, store: Store) -> None:
+    """Remove the folders for Ray Train whose jobs are gone. Those in ``jobs.storage`` are their owner's."""
+    if not settings.storage_dir.is_dir():
+        return
+    names = iter(sorted(path.name for path in settings.storage_dir.iterdir()))
+    while portion := list(islice(names, _NAMES_AT_ONCE)):
+        for name in set(portion) - store.history.ends_of(portion).keys():
+            shutil.rmtree(settings.storage_dir / name, ignore_errors=True)
 
 
 def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) -> None:

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Final
 
 from raylift.domain.job import Job, QueuedJob, Resources
+from raylift.domain.nodes.gangs import Place
 from raylift.domain.nodes.reservation import Reservation
 from raylift.domain.quota import Held, Quota, sum_of
 from raylift.supervisor.jobs.free_resources import FreeResources
@@ -26,12 +27,12 @@ class Decision:
     """Jobs that may start, in order, and the job that waits with a node set aside for it."""
 
     admitted: list[QueuedJob] = field(default_factory=list[QueuedJob])
-    placed: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Assumed node ids of the admitted jobs, until Ray names the nodes."""
+    placed: Mapping[str, Place] = field(default_factory=dict[str, Place])
+    """Nodes of the admitted jobs: assumed until Ray names them, prescribed for gangs."""
     reserved_for: str | None = None
     """Id of the job; an argument of the next decision."""
-    reserved_node: str | None = None
-    """Node that is set aside for it: no other job is to start there."""
+    reserved_nodes: tuple[str, ...] = ()
+    """Nodes that are set aside for it, the roomiest first: no other job is to start there."""
     overfull: frozenset[str] = frozenset()
     """Nodes with more jobs than they can hold: a job waits in Ray for each of them, and no other is to start there."""
     room: list[Resources] = field(default_factory=list[Resources])
@@ -39,14 +40,14 @@ class Decision:
 
     @property
     def reservation(self) -> Reservation | None:
-        if self.reserved_for is None or self.reserved_node is None:
+        if self.reserved_for is None or not self.reserved_nodes:
             return None
-        return Reservation(self.reserved_for, self.reserved_node)
+        return Reservation(self.reserved_for, self.reserved_nodes[0])
 
     @property
     def set_aside(self) -> frozenset[str]:
         """Nodes on which no further job is to start, except the reserved one."""
-        return self.overfull | {self.reserved_node} if self.reserved_node is not None else self.overfull
+        return self.overfull | set(self.reserved_nodes)
 
 
 def admit(
@@ -55,7 +56,7 @@ def admit(
     nodes: Mapping[str, Resources],
     *,
     quota_of: Callable[[str], Quota],
-    places: Mapping[str, str] | None = None,
+    places: Mapping[str, Place] | None = None,
     reserved_for: str | None = None,
     starting: int,
     max_starting: int,
@@ -68,14 +69,15 @@ def admit(
         active: jobs that hold resources already.
         nodes: total resources for jobs by node id, without the serving reserve.
         quota_of: the quota of an account.
-        places: known node ids by the ids of active jobs.
+        places: known places of active jobs, by their ids.
         reserved_for: of the last decision.
         starting: number of active jobs whose script does not run yet.
         max_starting: limit of that number.
         behind: fetches further waiting jobs that fit the free resources: small ones behind any number of large ones.
 
     Jobs go by priority, then by the share that their account holds (the smallest first), then by age. The first job that does
-    not fit reserves the node that could hold it and has most room. It keeps the reservation from decision to decision and goes
+    not fit reserves the node that could hold it and has most room; a gang reserves as many nodes as it needs. It keeps the
+    reservation from decision to decision and goes
     first of its priority, so that neither other accounts nor smaller jobs can starve it. A job over its account's quota holds
     back later jobs of that account only. A job that no empty node could hold is skipped.
 
@@ -99,9 +101,9 @@ def admit(
 
 def _decide(queues: _Queues, cluster: FreeResources, quota_of: Callable[[str], Quota], *, at_most: int) -> Decision:
     admitted: list[QueuedJob] = []
-    placed: dict[str, str] = {}
+    placed: dict[str, Place] = {}
     reserved: str | None = None
-    reserved_node: str | None = None
+    reserved_nodes: tuple[str, ...] = ()
     overfull = cluster.overfull()
     with_large: set[str] = set()
     while len(admitted) < at_most and (job := queues.next()) is not None:
@@ -110,15 +112,15 @@ def _decide(queues: _Queues, cluster: FreeResources, quota_of: Callable[[str], Q
             # A job that alone exceeds the quota (lowered since the upload) must not hold the others back for ever.
             if not quota.exceeded_by(job.resources, Held()):
                 queues.hold_back(job.account)
-        elif (node := cluster.take(job.resources)) is not None:
+        elif (place := cluster.take(job.resources)) is not None:
             admitted.append(job)
-            placed[job.job_id] = node
+            placed[job.job_id] = place
             queues.give(job)
         elif reserved is not None and cluster.have_none_for(queues.smallest(job.account)):
             queues.hold_back(job.account)
         elif cluster.could_hold(job.resources):
             if reserved is None:
-                reserved, reserved_node = job.job_id, cluster.reserve(job.resources)
+                reserved, reserved_nodes = job.job_id, cluster.reserve(job.resources)
                 queues.give(job)
             elif job.account not in with_large:
                 queues.count_for_quota(job)
@@ -126,9 +128,9 @@ def _decide(queues: _Queues, cluster: FreeResources, quota_of: Callable[[str], Q
             with_large.add(job.account)
     if at_most <= 0 and (first := queues.reserved_before) is not None and cluster.could_hold(first.resources):
         # Nothing starts now, but jobs of the last decision may still start: they must be kept off the node.
-        reserved, reserved_node = first.job_id, cluster.reserve(first.resources)
+        reserved, reserved_nodes = first.job_id, cluster.reserve(first.resources)
     room = cluster.left() if len(admitted) < at_most else []
-    return Decision(admitted, placed, reserved, reserved_node, overfull, room)
+    return Decision(admitted, placed, reserved, reserved_nodes, overfull, room)
 
 
 _Key = tuple[int, float, datetime, str]
@@ -164,7 +166,7 @@ class _SumsByAge:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.ages = [job.created_at for job in jobs]
-        requests = [job.spec.resources for job in jobs]
+        requests = [wanted if wanted.workers is None else wanted.whole for wanted in [job.spec.resources for job in jobs]]
         self._cpus = list(accumulate([wanted.cpus for wanted in requests], initial=0.0))
         self._memory_bytes = list(accumulate([wanted.memory_bytes for wanted in requests], initial=0))
         self._gpus = list(accumulate([wanted.gpus for wanted in requests], initial=0.0))

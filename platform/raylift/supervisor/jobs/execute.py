@@ -22,6 +22,7 @@ from raylift.engines.ray_engine.jobs import RayJobs, SubmissionRefused
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.end_runs import FINISHED, RunEnder, status_of_runs
+from raylift.supervisor.jobs.gangs import Gangs, GroupNotPlaced
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.plan import (
     CANCELLED_BEFORE_ITS_SCRIPT,
@@ -34,6 +35,7 @@ from raylift.supervisor.jobs.plan import (
     ScriptSucceeded,
     Stop,
     Submit,
+    lost,
 )
 from raylift.supervisor.jobs.plan_start import Build, EnterEnvironment, ObservedEnvironment, Resolve, Start, plan_start
 from raylift.supervisor.jobs.preparation import Preparation
@@ -65,6 +67,7 @@ class JobExecutor:
         clock: Callable[[], datetime],
         placement: Placement,
         preparation: Preparation,
+        gangs: Gangs,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -74,6 +77,7 @@ class JobExecutor:
         self._clock = clock
         self._preparation = preparation
         self._placement = placement
+        self._gangs = gangs
         self._submitter = JobSubmitter(settings, store, ray_jobs, placement)
         self._runs = RunEnder(tracking, clock)
         self._unregistered_since: dict[str, datetime] = {}
@@ -192,8 +196,13 @@ class JobExecutor:
 
     def _submit(self, lease: Lease, job: Job) -> None:
         try:
-            if not self._submitter.submit(job):
+            group = self._gangs.ready(job) if self._gangs.are_needed(job) else None
+            if group is None and self._gangs.are_needed(job):
+                return  # Planned again: Ray has not placed it yet.
+            if not self._submitter.submit(job, group):
                 self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)
+        except GroupNotPlaced as error:
+            self._carry_out(lease, job, lost(job, error.detail, self._settings.jobs))
         except (SubmissionRefused, SecretNotFound, SecretUnreadable) as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
 

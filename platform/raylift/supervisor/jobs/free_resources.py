@@ -9,6 +9,7 @@ from typing import Final
 
 from raylift.domain.job import Job, Resources
 from raylift.domain.nodes.fit import TOLERANCE, fits, fits_some, largest
+from raylift.domain.nodes.gangs import Place, nodes_for_gang, place_gang
 
 _NO_RESOURCES: Final = Resources(0.0, 0, 0.0)
 
@@ -34,19 +35,23 @@ class _Room:
 class FreeResources:
     """Nodes by id, with their free resources. They only shrink: what has not fitted once does not fit later."""
 
-    def __init__(self, active: Iterable[Job], nodes: Mapping[str, Resources], places: Mapping[str, str]) -> None:
+    def __init__(self, active: Iterable[Job], nodes: Mapping[str, Resources], places: Mapping[str, Place]) -> None:
         self._nodes = dict(nodes)
         self._largest_nodes = largest(nodes.values())
         self._refused: list[Resources] = []
         """Requests that no node has room for. None of them is at least as large as another."""
+        self._holds_gang: dict[Resources, bool] = {}
+        """Answers of ``could_hold`` for jobs with workers."""
         self._rooms = {node_id: _Room(node.cpus, node.memory_bytes, node.gpus) for node_id, node in nodes.items()}
         adrift: list[Job] = []
         for job in active:
-            place = places.get(job.job_id)
+            place, wanted = places.get(job.job_id), job.spec.resources
             if place is None:
                 adrift.append(job)
-            elif (room := self._rooms.get(place)) is not None:  # Else the node has left the cluster, with the job.
-                room.take(job.spec.resources)
+            elif wanted.workers is not None:
+                self._take(place, wanted)
+            elif (room := self._rooms.get(place.script)) is not None:  # Else the node has left the cluster, with the job.
+                room.take(wanted)
         for job in sorted(adrift, key=_size, reverse=True):
             self._place(job.spec.resources)
 
@@ -57,19 +62,23 @@ class FreeResources:
         twin._refused = list(self._refused)
         return twin
 
-    def take(self, wanted: Resources) -> str | None:
-        """Use the fitting node with the least room, and return its id; None where none fits."""
+    def take(self, wanted: Resources) -> Place | None:
+        """Use the fitting node with the least room, or nodes that hold a whole gang; None where none fit."""
         if self._was_refused(wanted):
             return None
-        chosen = self._tightest(wanted)
-        if chosen is None:
-            self._refuse(wanted)
-        else:
+        if wanted.workers is not None:
+            place = place_gang(wanted, self._rooms)
+            if place is not None:
+                self._take(place, wanted)
+                return place
+        elif (chosen := self._tightest(wanted)) is not None:
             self._rooms[chosen].take(wanted)
-        return chosen
+            return Place(chosen)
+        self._refuse(wanted)
+        return None
 
     def have_none_for(self, wanted: Resources) -> bool:
-        """Return True where no node has room for the request."""
+        """Return True where no node has room for the request, which has no workers."""
         if self._was_refused(wanted):
             return True
         if fits_some(wanted, self._rooms.values()):
@@ -78,25 +87,35 @@ class FreeResources:
         return True
 
     def could_hold(self, wanted: Resources) -> bool:
-        """Return True where an empty node could hold the request."""
-        return fits_some(wanted, self._largest_nodes)
+        """Return True where an empty node, or for a gang empty nodes, could hold the request."""
+        if wanted.workers is None:
+            return fits_some(wanted, self._largest_nodes)
+        if wanted not in self._holds_gang:
+            self._holds_gang[wanted] = place_gang(wanted, self._nodes) is not None
+        return self._holds_gang[wanted]
 
-    def reserve(self, wanted: Resources) -> str:
+    def reserve(self, wanted: Resources) -> tuple[str, ...]:
         """Set aside the node with most room of those that could hold the job when empty, and return its id.
 
         There must be one. A node that is set aside only empties, and another replaces it only with even more room: so the job
-        fits in the end.
+        fits in the end. For a gang as many nodes are set aside as it needs.
         """
-        able = [node_id for node_id in self._rooms if fits(wanted, self._nodes[node_id])]
 
         def room_of(node_id: str) -> tuple[float, float, float]:
             room = self._rooms[node_id]
             # A job without GPUs avoids the nodes that have some, busy or not.
-            return (room.gpus if wanted.gpus else -self._nodes[node_id].gpus, room.cpus, room.memory_bytes)
+            return (room.gpus if with_gpus else -self._nodes[node_id].gpus, room.cpus, room.memory_bytes)
 
-        chosen = max(able, key=room_of)
-        del self._rooms[chosen]
-        return chosen
+        with_gpus = wanted.whole.gpus > 0
+        if wanted.workers is None:
+            able = [node_id for node_id in self._rooms if fits(wanted, self._nodes[node_id])]
+            chosen = [max(able, key=room_of)]
+        else:
+            order = sorted(self._rooms, key=room_of, reverse=True)
+            chosen = nodes_for_gang(wanted, self._nodes, order) or order
+        for node_id in chosen:
+            del self._rooms[node_id]
+        return tuple(chosen)
 
     def overfull(self) -> frozenset[str]:
         return frozenset(node_id for node_id, room in self._rooms.items() if room.is_overdrawn)
@@ -105,6 +124,12 @@ class FreeResources:
         """Return the free resources of nodes that are not set aside and have both CPUs and memory left."""
         rooms = [Resources(max(r.cpus, 0.0), int(r.memory_bytes), max(r.gpus, 0.0)) for r in self._rooms.values()]
         return [room for room in rooms if room.cpus > TOLERANCE and room.memory_bytes > 0]
+
+    def _take(self, place: Place, wanted: Resources) -> None:
+        """Take the job's resources from its nodes. One that has left the cluster has taken its part with it."""
+        for node, share in place.shares(wanted).items():
+            if (room := self._rooms.get(node)) is not None:
+                room.take(share)
 
     def _was_refused(self, wanted: Resources) -> bool:
         return any(_is_within(small, wanted) for small in self._refused)
@@ -124,15 +149,26 @@ class FreeResources:
 
     def _place(self, wanted: Resources) -> None:
         """Take the resources of a running job from the node that it most likely runs on. Never fails: it runs somewhere."""
-        chosen = self._tightest(wanted) or max(self._rooms, key=lambda node: self._rooms[node].cpus, default=None)
+        if wanted.workers is not None and (place := place_gang(wanted, self._rooms)) is not None:
+            self._take(place, wanted)
+            return
+        whole = wanted.whole
+        chosen = self._tightest(whole) or max(self._rooms, key=lambda node: self._rooms[node].cpus, default=None)
         if chosen is not None:
-            self._rooms[chosen].take(wanted)
+            self._rooms[chosen].take(whole)
 
 
 def _is_within(small: Resources, large: Resources) -> bool:
-    return small.cpus <= large.cpus and small.memory_bytes <= large.memory_bytes and small.gpus <= large.gpus
+    if not (small.cpus <= large.cpus and small.memory_bytes <= large.memory_bytes and small.gpus <= large.gpus):
+        return False
+    if small.workers is None:
+        return True
+    few, many = small.workers, large.workers
+    if many is None or few.count > many.count:
+        return False
+    return few.cpus <= many.cpus and few.memory_bytes <= many.memory_bytes and few.gpus <= many.gpus
 
 
 def _size(job: Job) -> tuple[float, float, float]:
-    wanted = job.spec.resources
+    wanted = job.spec.resources.whole
     return (wanted.gpus, wanted.cpus, wanted.memory_bytes)

@@ -8,6 +8,7 @@ from typing import Final
 
 from raylift.domain.job import Job, Resources
 from raylift.domain.nodes.fit import fits
+from raylift.domain.nodes.gangs import Place
 from raylift.supervisor.jobs.admission import Decision
 from raylift.supervisor.jobs.ray_snapshot import RaySnapshot
 
@@ -22,22 +23,36 @@ class Placement:
         self._monotonic = monotonic
         self._avoided_until: dict[str, float] = {}
         """By the ids of nodes that are not prepared."""
-        self._assumed: dict[str, str] = {}
-        self._just_decided: Mapping[str, str] = {}
+        self._assumed: dict[str, Place] = {}
+        self._just_decided: Mapping[str, Place] = {}
         self._set_aside: frozenset[str] = frozenset()
         self._nodes: Mapping[str, Resources] = {}
 
-    def places(self, active: Iterable[Job], snapshot: RaySnapshot) -> Mapping[str, str]:
-        """Return the known node ids by the ids of active jobs."""
-        found: dict[str, str] = {}
+    def places(
+        self, active: Iterable[Job], snapshot: RaySnapshot, gangs: Mapping[str, Place] | None = None
+    ) -> Mapping[str, Place]:
+        """Return the known places of active jobs, by their ids. ``gangs``: those of placement groups, by submission."""
+        found: dict[str, Place] = {}
         for job in active:
             ray_job = snapshot.jobs.get(job.submission_id) if job.submission_id else None
-            node = (ray_job.node_id if ray_job else None) or self._assumed.get(job.job_id)
-            if node is not None:
-                found[job.job_id] = node
+            node, place = ray_job.node_id if ray_job else None, self._assumed.get(job.job_id)
+            if node is not None and (place is None or place.script != node):
+                place = Place(node)
+            if gangs and job.submission_id in gangs:
+                place = gangs[job.submission_id]
+            if place is not None:
+                found[job.job_id] = place
         return found
 
-    def follow(self, places: Mapping[str, str], decision: Decision, nodes: Mapping[str, Resources]) -> None:
+    def place_of(self, job_id: str) -> Place | None:
+        """Return the nodes that admission chose for the job, or that Ray named since."""
+        return self._assumed.get(job_id)
+
+    def forget(self, job_id: str) -> None:
+        """Forget the nodes that admission chose for the job."""
+        self._assumed.pop(job_id, None)
+
+    def follow(self, places: Mapping[str, Place], decision: Decision, nodes: Mapping[str, Resources]) -> None:
         """Remember a decision, with the places and nodes that it was made on. Older ones are dropped."""
         # Jobs of the last decision may be neither waiting any more nor active yet.
         self._assumed = {**self._just_decided, **places, **decision.placed}
@@ -56,7 +71,7 @@ class Placement:
         """
         place = self._assumed.get(job_id)
         # A job that counts there already was admitted before, and may have room nowhere else. So may one without a known place.
-        avoided = self._set_aside - {place} if place is not None else frozenset[str]()
+        avoided = self._set_aside - {place.script, *place.workers} if place is not None else frozenset[str]()
         too_small = {node_id for node_id, node in self._nodes.items() if not fits(wanted, node)}
         unusable = too_small | {node_id for node_id, until in self._avoided_until.items() if self._monotonic() < until}
         # Where no node is left, Ray chooses: a job that no node may take would wait for ever.

@@ -220,7 +220,7 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
         case Outcome.ENVIRONMENT_ERROR:
             return _without_plugin(job, progress.message or "It was started in another environment.", settings)
         case Outcome.WRAPPER_ERROR:
-            return _lost(job, progress.message or "The wrapper failed.", settings)
+            return lost(job, progress.message or "The wrapper failed.", settings)
         case _:
             return _script_failed(job, progress)
 
@@ -257,9 +257,9 @@ def _stopped(
             message = f"Stopped after its time limit of {job.spec.timeout_seconds} s{_why_it_lasted(held_by)}"
             return Finish(JobState.FAILED, reason, message, code, usage, lost=silent)
         case _ if job.state is JobState.STARTING:
-            return _lost(job, f"Ray did not start it within {settings.start_timeout_seconds:.0f} s.", settings)
+            return lost(job, f"Ray did not start it within {settings.start_timeout_seconds:.0f} s.", settings)
         case _:
-            return _lost(job, "Its wrapper or Ray went away while the script ran.", settings)
+            return lost(job, "Its wrapper or Ray went away while the script ran.", settings)
 
 
 def _why_it_lasted(held_by: str | None) -> str:
@@ -284,9 +284,9 @@ def _ended_without_report(job: Job, observed: ObservedAttempt, now: datetime, se
     ray = observed.ray
     if observed.contact is not None:
         seconds = (observed.contact.ended_by - observed.contact.heard_at).total_seconds()
-        return _lost(job, f"Its node {observed.contact.host} was out of contact for {seconds:.0f} s.", settings)
+        return lost(job, f"Its node {observed.contact.host} was out of contact for {seconds:.0f} s.", settings)
     if ray is None:
-        return _lost(job, "Ray no longer knows the attempt; its head was probably restarted.", settings)
+        return lost(job, "Ray no longer knows the attempt; its head was probably restarted.", settings)
     if ray.error_type == "RUNTIME_ENV_SETUP_FAILURE":
         said = ray.message or "The environment could not be built."
         return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, build_failure_in(said) or said)
@@ -294,7 +294,7 @@ def _ended_without_report(job: Job, observed: ObservedAttempt, now: datetime, se
         return _not_prepared(job, ray, settings)
     # Ray appends the end of the log to its sentence; the job shows that elsewhere.
     said = (ray.message or ray.status).partition(", last available logs")[0].splitlines()[0]
-    return _lost(job, f"The attempt ended without a report. Ray says: {said}", settings)
+    return lost(job, f"The attempt ended without a report. Ray says: {said}", settings)
 
 
 def _not_prepared(job: Job, ray: RayJob, settings: JobSettings) -> JobAction:
@@ -314,7 +314,8 @@ def _without_plugin(job: Job, message: str, settings: JobSettings) -> JobAction:
     return Finish(JobState.FAILED, Reason.ENVIRONMENT_ERROR, message)
 
 
-def _lost(job: Job, message: str, settings: JobSettings) -> JobAction:
+def lost(job: Job, message: str, settings: JobSettings) -> JobAction:
+    """Plan for an attempt that the infrastructure lost."""
     if job.infrastructure_losses < settings.max_infrastructure_losses and job.spec.origin is Origin.PLATFORM:
         return Retry(Reason.NODE_LOST, message, lost=True)
     return Finish(JobState.FAILED, Reason.NODE_LOST, message, lost=True)

@@ -14,6 +14,7 @@ from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.admission import Decision, admit
 from raylift.supervisor.jobs.execute import JobExecutor
+from raylift.supervisor.jobs.gangs import Gangs
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.ray_snapshot import RayView
 from raylift.supervisor.jobs.watch_jobs import STARTING_STATES, JobTasks
@@ -37,6 +38,7 @@ class JobStarter:
         ray_view: RayView,
         executor: JobExecutor,
         placement: Placement,
+        gangs: Gangs,
         tasks: JobTasks,
         monotonic: Callable[[], float],
     ) -> None:
@@ -47,6 +49,7 @@ class JobStarter:
         self._ray_view = ray_view
         self._executor = executor
         self._placement = placement
+        self._gangs = gangs
         self._tasks = tasks
         self._monotonic = monotonic
         self.nodes: dict[str, Resources] = {}
@@ -90,7 +93,9 @@ class JobStarter:
 
     def _decide(self) -> Decision:
         view, supervisor = self._view, self._settings.supervisor
-        places = self._placement.places(view.active, self._ray_view.last)
+        places = self._placement.places(
+            view.active, self._ray_view.last, self._gangs.places(view.active) if view.jobs_wait else None
+        )
         decision = Decision()
         if view.jobs_wait:
             if self.nodes_are_old:

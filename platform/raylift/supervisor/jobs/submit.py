@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
-from job_entrypoints.contract import GATEWAY_VARIABLE, JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
+from job_entrypoints.contract import (
+    GATEWAY_VARIABLE,
+    GROUP_AMOUNTS_VARIABLE,
+    GROUP_VARIABLE,
+    JOB_ID_VARIABLE,
+    STORAGE_VARIABLE,
+    SUBMISSION_ID_VARIABLE,
+    WORKER_CPUS_VARIABLE,
+    WORKER_GPUS_VARIABLE,
+    WORKER_SETUP_HOOK,
+    WORKERS_VARIABLE,
+    wrapper_command,
+)
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
 from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.mlflow_engine.credentials import job_variables
+from raylift.engines.ray_engine.groups import Group
 from raylift.engines.ray_engine.jobs import RayJobs
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -31,8 +45,10 @@ class JobSubmitter:
         self._ray_jobs = ray_jobs
         self._placement = placement
 
-    def submit(self, job: Job) -> bool:
+    def submit(self, job: Job, group: Group | None = None) -> bool:
         """Submit the present attempt. Returns False, without asking Ray, where the job was cancelled meanwhile.
+
+        ``group`` is its placement group, if its script may use Ray.
 
         Raises:
             SubmissionRefused: Ray does not take the submission.
@@ -50,10 +66,10 @@ class JobSubmitter:
             run_tags=self._sweep_tags(job),
             in_overlay=mechanism == OVERLAY,
             platform=self._settings,
-            variables=self._mlflow_credential(job),
+            variables={**self._mlflow_credential(job), **(self._gang_variables(job, group) if group else {})},
             secrets=self._store.secrets.values(job.spec.workspace, job.spec.secrets).variables,
         )
-        runtime_env = self._runtime_env(job, directory.path.name, mechanism)
+        runtime_env = self._runtime_env(job, directory.path.name, mechanism, group)
         # The last check: the job was read before its requirements were resolved, which may take minutes.
         if self._store.jobs.get(job.job_id).cancel_requested_at is not None:
             return False
@@ -68,6 +84,7 @@ class JobSubmitter:
                 "raylift.attempt": str(job.attempt),
             },
             avoid_nodes=self._placement.to_avoid(job.job_id, job.spec.resources),
+            on_node=None if group is None or group.place is None else group.place.script,
         )
         return True
 
@@ -87,7 +104,22 @@ class JobSubmitter:
         """Return the directory of the present attempt."""
         return AttemptDirectory(self._settings.attempts_dir, job.submission_id or submission_id(job.job_id, job.attempt))
 
-    def _runtime_env(self, job: Job, attempt: str, mechanism: str) -> dict[str, Any]:
+    def _gang_variables(self, job: Job, group: Group) -> dict[str, str]:
+        """Return what a script and its Ray workers need to know: their group, and a folder that survives a retry.
+
+        Ray's supervisor of the job must not have them: its processes have limits of their own.
+        """
+        variables, its = _group_variables(job, group), job.spec.resources.workers
+        variables[STORAGE_VARIABLE] = str(self._settings.storage_of(job.job_id))
+        if its is not None:
+            variables |= {
+                WORKERS_VARIABLE: str(its.count),
+                WORKER_CPUS_VARIABLE: f"{its.cpus:g}",
+                WORKER_GPUS_VARIABLE: f"{its.gpus:g}",
+            }
+        return variables
+
+    def _runtime_env(self, job: Job, attempt: str, mechanism: str, group: Group | None) -> dict[str, Any]:
         grace = self._settings.jobs.stop_grace_seconds + _RAY_STOP_MARGIN_SECONDS
         return {
             "env_vars": {
@@ -97,6 +129,7 @@ class JobSubmitter:
                 GATEWAY_VARIABLE: self._settings.nodes_gateway_url or self._settings.gateway_url,
                 "RAY_JOB_STOP_WAIT_TIME_S": f"{grace:.0f}",
             },
+            **({"worker_process_setup_hook": WORKER_SETUP_HOOK} if group else {}),
             **runtime_env_for(
                 job.environment_lock or (),
                 self._settings.environments_dir,
@@ -114,3 +147,15 @@ class JobSubmitter:
         tags = {TAG_SWEEP_ID: sweep_id, **{f"{TAG_SWEEP_PARAMETER}{name}": value for name, value in parameters.items()}}
         parent = self._store.sweeps.get(sweep_id).parent_run_id
         return tags if parent is None else {**tags, MLFLOW_PARENT_RUN: parent}
+
+
+def _group_variables(job: Job, group: Group) -> dict[str, str]:
+    """Return the group of the script's tasks and actors, and what they may have in it together and each."""
+    wanted, its = job.spec.resources, job.spec.resources.workers
+    amounts = {
+        "cpus": wanted.whole.cpus,
+        "part_cpus": max(wanted.cpus, 0.0 if its is None else its.cpus),
+        "gpus": 0.0 if its is None else its.count * its.gpus,
+        "memory_bytes": max(wanted.memory_bytes, 0 if its is None else its.memory_bytes),
+    }
+    return {GROUP_VARIABLE: group.group_id, GROUP_AMOUNTS_VARIABLE: json.dumps(amounts)}
