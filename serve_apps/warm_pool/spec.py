@@ -29,6 +29,7 @@ def warm_spec(deployment: Deployment, workspace: str, settings: PlatformSettings
         max_body_bytes=settings.gateway.max_body_bytes,
         batching=asdict(deployment.config.batching) if deployment.config.batching else None,
         counters_dir=str(settings.counters_dir),
+        sketches_dir=str(settings.sketches_dir),
         observer=observer_config(deployment.config, settings).as_json(),
         packages_dirs=[str(directory) for directory in packages],
         worked_on_dir=str(ingress.worked_on_by(deployment.model_name, deployment.version)) if ingress else None,

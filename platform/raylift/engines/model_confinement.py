@@ -17,7 +17,11 @@ def confinement_of(deployment: Deployment, settings: PlatformSettings) -> Confin
     version = deployment.model_name, deployment.version
     lock = deployment.environment_lock
     overlay = [overlay_directory(lock, settings.environments_dir)] if lock else []
-    written = [counters_directory(settings.counters_dir, *version), version_directory(settings.payloads_dir, *version)]
+    written = [
+        counters_directory(settings.counters_dir, *version),
+        counters_directory(settings.sketches_dir, *version),
+        version_directory(settings.payloads_dir, *version),
+    ]
     if settings.ingress is not None:
         written.append(settings.ingress.worked_on_by(*version))
     protected = [settings.state_dir, *([settings.session_dir] if settings.session_dir is not None else [])]

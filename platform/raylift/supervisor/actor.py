@@ -127,6 +127,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.jobs.start_jobs import JobStarter
     from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
     from raylift.supervisor.loop import Subjects, Supervisor
+    from raylift.supervisor.monitors.watch import MonitorWatch
     from raylift.supervisor.periodic import periodic_tasks
     from raylift.supervisor.schedules.execute import ScheduleExecutor
     from raylift.supervisor.serial_tasks import TaskThreads
@@ -186,6 +187,7 @@ def _assemble(settings: PlatformSettings) -> Any:
                 monotonic=monotonic,
             ),
             series=SeriesRecorder(settings.counters_dir, store, _now),
+            monitors=MonitorWatch(store, registry, settings.sketches_dir, _now),
             keys=_key_publisher(settings, store),
             live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)
             if settings.mlflow_secret

@@ -157,6 +157,7 @@ class RayServe:
             node_labels=self._settings.node_labels,
             ingress_token=ingress.token if ingress else None,
             counters_dir=str(self._settings.counters_dir),
+            sketches_dir=str(self._settings.sketches_dir),
             observer=observer_config(config, self._settings),
             worked_on_dir=str(ingress.worked_on_by(deployment.model_name, deployment.version)) if ingress else None,
         )
