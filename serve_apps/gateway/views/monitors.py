@@ -54,7 +54,7 @@ def alert_view(alert: Alert) -> wire.AlertView:
 
 
 def _figures_view(figures: Figures) -> wire.FiguresView:
-    return wire.FiguresView(**asdict(figures) | {"breaches": [check.value for check in figures.breaches]})
+    return wire.FiguresView.model_validate(asdict(figures) | {"breaches": [check.value for check in figures.breaches]})
 
 
 def _reference_view(reference: Reference) -> wire.ReferenceView:

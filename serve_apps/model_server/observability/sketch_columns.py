@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,18 +52,19 @@ class SketchCounters:
     def place(self, name: str) -> int:
         return self._index[name]
 
-    def add(self, columns: Columns, answers: Values | None, rows: int, into: MutableSequence[float]) -> None:
+    def add(self, columns: Columns, answers: Values | None, rows: int, into: memoryview[float]) -> None:
         """Count rows. A column that is not in ``columns`` is left out."""
         everything = np.ones(rows, dtype=bool)
         self._add("", everything, columns, answers, into)
-        if self._segments and self._segment_column in columns:
-            words = np.array([segment_key(self._segment_column, word) for word in words_of(columns[self._segment_column])])
+        by = self._segment_column
+        if self._segments and by is not None and by in columns:
+            words = np.array([segment_key(by, word) for word in words_of(columns[by])])
             for segment in self._segments:
                 if (chosen := words == segment).any():
                     self._add(segment, chosen, columns, answers, into)
 
     def _add(
-        self, segment: str, chosen: NDArray[np.bool_], columns: Columns, answers: Values | None, into: MutableSequence[float]
+        self, segment: str, chosen: NDArray[np.bool_], columns: Columns, answers: Values | None, into: memoryview[float]
     ) -> None:
         into[self._index[sketched_name(segment)]] += int(chosen.sum())
         for part, column, count in self._parts:
@@ -74,7 +75,7 @@ class SketchCounters:
             self._write(prefix_of(segment, ANSWERS), column, count(_chosen(answers, chosen)), into)
 
     def _write(
-        self, prefix: str, column: ReferenceColumn, counts: Sequence[int] | NDArray[Any], into: MutableSequence[float]
+        self, prefix: str, column: ReferenceColumn, counts: Sequence[int] | NDArray[Any], into: memoryview[float]
     ) -> None:
         # The counters of a column follow each other.
         start = self._index[prefix + column.counters[0]]

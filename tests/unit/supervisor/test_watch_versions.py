@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from raylift.domain.audit import AuditFilter
 from raylift.domain.monitoring.monitor import Check
 from raylift.store import Store
+from serve_apps.model_server.codecs.raylift import tabular
 from serve_apps.model_server.inputs.column_reader import ColumnReader
 from tests.migrated_store import open_migrated
 from tests.unit.supervisor.watched_version import NOON, VERSION, WINDOW, WatchedVersion, table
@@ -122,7 +122,7 @@ def test_restarted_supervisor_and_processes_count_each_row_once(watched: Watched
 def test_sketch_takes_a_sample_at_high_load(watched: WatchedVersion) -> None:
     frame = table(np.random.default_rng(9), 1)
     records = frame.to_dict("records")
-    request = watched.model.prediction_request(records, lambda inputs: pd.DataFrame(inputs))
+    request = watched.model.prediction_request(records, lambda inputs: tabular(inputs, watched.model))
     result = watched.model.predict(request)
     for _ in range(500):
         watched.process.offer(request, result, 1)

@@ -109,7 +109,7 @@ class WatchedVersion:
 
     def predict(self, frame: pd.DataFrame, rows_each: int = 50) -> None:
         """Answer requests of so many rows as JSON has them, each with its own place in the sample."""
-        records = json.loads(frame.to_json(orient="records"))
+        records = json.loads(str(frame.to_json(orient="records")))
         for start in range(0, len(records), rows_each):
             request = self.model.prediction_request(
                 records[start : start + rows_each], lambda inputs: tabular(inputs, self.model)

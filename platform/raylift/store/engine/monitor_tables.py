@@ -53,7 +53,7 @@ class AlertRow(Base):
     alert_id: Mapped[str] = mapped_column(Key, primary_key=True)
     model_name: Mapped[str] = mapped_column(Key)
     version: Mapped[str] = mapped_column(Key)
-    check: Mapped[Check] = mapped_column(Key)
+    check: Mapped[Check]
     feature: Mapped[str]
     segment: Mapped[str | None]
     value: Mapped[float]

@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.Column("alert_id", KEY, nullable=False),
         sa.Column("model_name", KEY, nullable=False),
         sa.Column("version", KEY, nullable=False),
-        sa.Column("check", KEY, nullable=False),
+        sa.Column("check", sa.String(length=32), nullable=False),
         sa.Column("feature", sa.Text(), nullable=False),
         sa.Column("segment", sa.Text(), nullable=True),
         sa.Column("value", sa.Float(), nullable=False),
