@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -101,7 +101,7 @@ class MonitorWatch:
         monitor = self._store.monitors.find(*head.key)
         if monitor is None or monitor.reference is None or monitor.since != head.since:
             return
-        totals = {} if found is None else found.counts
+        totals: Mapping[str, float] = {} if found is None else found.counts
         counts = grown(totals, monitor.state.counts)
         sketched = counts.get(sketched_name(_ALL), 0.0)
         if not counts.get(SEEN):

@@ -83,17 +83,17 @@ class MonitorRepository:
             row = MonitorRow
             new = Monitor(model_name, version, settings, None, False, MonitorState(), now, now)
             session.execute(insert_into(session, row).on_conflict_do_nothing(), columns(new))
-            found = session.scalars(_locked(model_name, version)).one()
-            state = replace(found.state, streaks={})
-            is_resumed = settings.enabled and not found.settings.enabled
-            values = {
+            is_it = (row.model_name == model_name, row.version == version)
+            query = select(row.settings, row.state, row.since).where(*is_it).with_for_update()
+            before, state, since = session.execute(query).one().tuple()
+            values: dict[str, Any] = {
                 "settings": settings,
-                "state": state,
-                "since": now if is_resumed else found.since,
+                "state": replace(state, streaks={}),
+                "since": now if settings.enabled and not before.enabled else since,
                 "updated_at": now,
-                "revision": found.revision + 1,
+                "revision": row.revision + 1,
             }
-            return _require(changed(session, _update(found).values(values), row, Monitor), model_name, version)
+            return _require(changed(session, update(row).where(*is_it).values(values), row, Monitor), model_name, version)
 
     def begin(self, lease: Lease, model_name: str, version: str, reference: Reference | None, now: datetime) -> None:
         """Store the reference of a version, from whose first window on it is watched. Raises StaleLease."""
@@ -128,7 +128,7 @@ class MonitorRepository:
         """
         with self._database.write() as session:
             guard(session, lease)
-            statement = _update(monitor).values(
+            statement = _unchanged(monitor).values(
                 {"state": state, "since": window.end_at, "updated_at": now, "revision": monitor.revision + 1}
             )
             _require(changed(session, statement, MonitorRow, Monitor), monitor.model_name, monitor.version)
@@ -191,11 +191,7 @@ class MonitorRepository:
         return _REMOVED_AT_ONCE in (len(windows), len(alerts))
 
 
-def _locked(model_name: str, version: str) -> Any:
-    return select(MonitorRow).where(MonitorRow.model_name == model_name, MonitorRow.version == version).with_for_update()
-
-
-def _update(monitor: Monitor | MonitorRow) -> Any:
+def _unchanged(monitor: Monitor) -> Any:
     row = MonitorRow
     is_same = (row.model_name == monitor.model_name, row.version == monitor.version, row.revision == monitor.revision)
     return update(row).where(*is_same)
