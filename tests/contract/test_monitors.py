@@ -34,10 +34,10 @@ from tests.contract.samples import NOW
 
 VERSION = ("churn", "3")
 HOUR = timedelta(hours=1)
-AGE = ReferenceColumn("age", ColumnKind.NUMBER, 1000, 0, [500, 500], [40.0], 18.0, 90.0)
-REFERENCE = Reference(1000, [AGE])
-KILLS = 6
-WINDOWS = 14
+AGE = ReferenceColumn("age", ColumnKind.NUMBER, 1000, 0, (500, 500), (40.0,), 18.0, 90.0)
+REFERENCE = Reference(1000, (AGE,))
+KILLS = 4
+WINDOWS = 9
 
 
 def hook(store: Store) -> str:
@@ -73,7 +73,7 @@ def test_window_is_stored_with_its_alerts_event_and_audit(store: Store) -> None:
     monitor = store.monitors.find(*VERSION)
     assert monitor is not None
     assert (monitor.reference, monitor.settings, monitor.is_read) == (REFERENCE, MonitorSettings(), True)
-    figures = Figures("age", False, None, 400, 0.5, 0.25, 0.2, 0.3, 0.0, 0.0, 0.01, 0.0, 0.0, 0.02, [Check.DRIFT])
+    figures = Figures("age", False, None, 400, 0.5, 0.25, 0.2, 0.3, 0.0, 0.0, 0.01, 0.0, 0.0, 0.02, (Check.DRIFT,))
     state = MonitorState({"|0|bin.0": 400.0}, {}, {})
     store.monitors.close_window(lease, monitor, window(NOW, figures), state, raised=[alert(1)], ended=[], now=NOW + HOUR)
     again = store.monitors.find(*VERSION)

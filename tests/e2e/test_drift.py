@@ -39,7 +39,7 @@ def test_shifted_requests_raise_an_alert(client: Client) -> None:
             client.monitors.set(name, 1, window_seconds=WINDOW_SECONDS, minimum_rows=50)
 
             def predict() -> bool:
-                frame = pd.DataFrame({"age": random.normal(60, 10, 50), "income": random.lognormal(10, 1, 50)})
+                frame = pd.DataFrame({"age": random.normal(52, 8, 50), "income": random.lognormal(10, 1, 50)})
                 client.predict(name, frame)
                 return bool(found.requests)
 

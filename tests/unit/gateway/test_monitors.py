@@ -15,10 +15,10 @@ from tests.unit.gateway.conftest import Platform
 
 PATH = "/mlops/models/m/versions/1/monitor"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-COLUMNS = [
-    ReferenceColumn("age", ColumnKind.NUMBER, 100, 0, [50, 50], [40.0], 18.0, 90.0),
-    ReferenceColumn("plan", ColumnKind.CATEGORY, 100, 0, [60, 40, 0], values=["basic", "pro"]),
-]
+COLUMNS = (
+    ReferenceColumn("age", ColumnKind.NUMBER, 100, 0, (50, 50), (40.0,), 18.0, 90.0),
+    ReferenceColumn("plan", ColumnKind.CATEGORY, 100, 0, (60, 40, 0), values=("basic", "pro")),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def watched(platform: Platform) -> None:
     monitors.begin(platform.lease, "m", "1", Reference(100, COLUMNS), NOON)
     monitor = monitors.find("m", "1")
     assert monitor is not None
-    figures = Figures("age", False, None, 400, 0.5, 0.25, 0.2, 0.3, 0.0, 0.0, 0.01, 0.0, 0.0, 0.02, [Check.DRIFT])
+    figures = Figures("age", False, None, 400, 0.5, 0.25, 0.2, 0.3, 0.0, 0.0, 0.01, 0.0, 0.0, 0.02, (Check.DRIFT,))
     end = NOON + timedelta(hours=1)
     window = Window("m", "1", NOON, end, 900, 400, True, [figures])
     alert = Alert("alert_1", "m", "1", Check.DRIFT, "age", None, 0.5, 0.25, NOON, end)

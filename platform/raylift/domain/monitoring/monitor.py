@@ -82,7 +82,7 @@ class Figures:
     """Share in the reference."""
     unseen: float
     outside: float
-    breaches: Sequence[Check] = ()
+    breaches: tuple[Check, ...] = ()
     """Checks whose values are beyond their limits."""
 
     @property

@@ -36,14 +36,14 @@ class ReferenceColumn:
     rows: int
     """Rows of the sample that the profile was made of."""
     missing: int
-    counts: Sequence[int] = ()
+    counts: tuple[int, ...] = ()
     """Of each bin of a number; of each of ``values``, and of all other values together."""
-    edges: Sequence[float] = ()
+    edges: tuple[float, ...] = ()
     """Upper bounds of the bins, without the last one's."""
     low: float = 0.0
     high: float = 0.0
-    values: Sequence[str] = ()
-    others: Sequence[str] = ()
+    values: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     """Values of the training that are not counted one by one."""
 
     @property
@@ -65,7 +65,7 @@ class Reference:
 
     rows: int
     """Rows of the training table."""
-    columns: Sequence[ReferenceColumn]
+    columns: tuple[ReferenceColumn, ...]
     answers: ReferenceColumn | None = None
     """The target of the training: its bins are those of the answers."""
 
@@ -80,7 +80,7 @@ def parse_reference(profile: Mapping[str, Any]) -> Reference:
         ValueError: it is no profile.
     """
     try:
-        columns = [_column(entry) for entry in profile["columns"]]
+        columns = tuple(_column(entry) for entry in profile["columns"])
         answers = profile.get("answers")
         reference = Reference(int(profile["rows"]), columns, None if answers is None else _column(answers))
     except (KeyError, TypeError, AttributeError) as error:
@@ -134,12 +134,12 @@ def _column(entry: Mapping[str, Any]) -> ReferenceColumn:
         kind=ColumnKind(entry["kind"]),
         rows=int(entry["rows"]),
         missing=int(entry["missing"]),
-        counts=[int(count) for count in entry.get("counts", ())],
-        edges=[float(edge) for edge in entry.get("edges", ())],
+        counts=tuple(int(count) for count in entry.get("counts", ())),
+        edges=tuple(float(edge) for edge in entry.get("edges", ())),
         low=float(entry.get("low", 0.0)),
         high=float(entry.get("high", 0.0)),
-        values=[str(value) for value in entry.get("values", ())],
-        others=[str(value) for value in entry.get("others", ())],
+        values=tuple(str(value) for value in entry.get("values", ())),
+        others=tuple(str(value) for value in entry.get("others", ())),
     )
     bins = {ColumnKind.NUMBER: len(column.edges) + 1, ColumnKind.CATEGORY: len(column.values) + 1, ColumnKind.OTHER: 0}
     if len(column.counts) != bins[column.kind] or any(one >= other for one, other in pairwise(column.edges)):
