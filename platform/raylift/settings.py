@@ -387,11 +387,6 @@ class PlatformSettings(_Section):
         return self.state_dir / "counters"
 
     @property
-    def sketches_dir(self) -> Path:
-        """Sketches of the inputs and answers of versions, files as those of the counters."""
-        return self.state_dir / "sketches"
-
-    @property
     def payloads_dir(self) -> Path:
         """Payload logs (engines/metrics/payload_files.py)."""
         return self.state_dir / "payloads"

@@ -7,6 +7,7 @@ from raylift.domain.models.replica import Confinement
 from raylift.engines.environments.overlays.overlay import overlay_directory
 from raylift.engines.metrics.counter_files import counters_directory
 from raylift.engines.metrics.payload_files import version_directory
+from raylift.engines.metrics.sketch_settings import sketches_directory
 from raylift.settings import PlatformSettings
 
 
@@ -19,7 +20,7 @@ def confinement_of(deployment: Deployment, settings: PlatformSettings) -> Confin
     overlay = [overlay_directory(lock, settings.environments_dir)] if lock else []
     written = [
         counters_directory(settings.counters_dir, *version),
-        counters_directory(settings.sketches_dir, *version),
+        counters_directory(sketches_directory(settings.state_dir), *version),
         version_directory(settings.payloads_dir, *version),
     ]
     if settings.ingress is not None:

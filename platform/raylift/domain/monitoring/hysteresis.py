@@ -15,7 +15,7 @@ BELOW: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a window changes."""
+    """The alerts that a window raises and ends."""
 
     raised: Sequence[Alert]
     ended: Sequence[Alert]

@@ -132,7 +132,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class MonitorState:
-    """What the next window begins with."""
+    """Counters and streaks that the next window begins with."""
 
     counts: Mapping[str, float] = field(default_factory=dict[str, float])
     """Counters of the sketch at the end of the last window."""

@@ -1,4 +1,4 @@
-"""What the processes of a version sketch: a file of the supervisor, beside the sketches."""
+"""Directory of sketches, and the file there in which the supervisor tells the processes of a version what to sketch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 _FILE: Final = "settings.json"
+
+
+def sketches_directory(state_dir: Path) -> Path:
+    """Directory of all sketches: files as those of the counters (counter_files.py)."""
+    return state_dir / "sketches"
 
 
 @dataclass(frozen=True, slots=True)

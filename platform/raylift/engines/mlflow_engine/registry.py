@@ -120,7 +120,7 @@ class Registry:
         return read_signature(self._client(version.name), self._url(version.name), version)
 
     def reference_profile(self, version: ModelVersion) -> dict[str, Any] | None:
-        """What the training data of a version looked like, as its job recorded it; None where it has no profile.
+        """Profile of the training data of a version, as its job recorded it; None where it has none.
 
         Raises:
             MlflowRefused: the files of the version are gone.

@@ -94,7 +94,7 @@ def _parts(reference: Reference, segment: str, segment_column: str | None) -> It
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What a window is compared with."""
+    """Counts that a window is compared with."""
 
     bins: NDArray[np.float64]
     rows: float

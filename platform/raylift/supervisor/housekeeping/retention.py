@@ -20,6 +20,7 @@ from raylift.domain.models.series import MINUTE, MINUTES_KEPT, TEN_MINUTES
 from raylift.engines.attempts.directory import AttemptDirectory, attempts_on_disk
 from raylift.engines.metrics.counter_files import merge_dead, remove_totals
 from raylift.engines.metrics.payload_files import remove_payloads
+from raylift.engines.metrics.sketch_settings import sketches_directory
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 
@@ -118,7 +119,7 @@ def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) 
     """Remove counts of versions without deployment, old payloads and feedback. May be repeated, and interrupted anywhere."""
     retention = settings.retention
     versions = [(row.model_name, row.version) for row in store.deployments.list()]
-    for directory in (settings.counters_dir, settings.sketches_dir):
+    for directory in (settings.counters_dir, sketches_directory(settings.state_dir)):
         merge_dead(directory)
         remove_totals(directory, versions, unchanged_since=now - _COUNTS_AGE)
     before = None if retention.payload_days is None else now - timedelta(days=retention.payload_days)

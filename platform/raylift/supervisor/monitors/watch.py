@@ -36,7 +36,7 @@ class Profiles(Protocol):
 
 
 class MonitorWatch:
-    """What it has in memory only saves work; each window is closed in one transaction with its alerts."""
+    """Closes each window in one transaction with its alerts. Its memory only saves work."""
 
     def __init__(self, store: Store, registry: Profiles, sketches_dir: Path, clock: Callable[[], datetime]) -> None:
         self._store = store

@@ -30,7 +30,7 @@ _REMOVED_AT_ONCE: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class MonitorHead:
-    """What is asked of each monitor every few seconds."""
+    """Part of a monitor that is read every few seconds."""
 
     model_name: str
     version: str
