@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from raylift.domain.audit import AuditFilter
+from raylift.domain.models.version import ModelVersion
 from raylift.domain.monitoring.monitor import Check
+from raylift.engines.metrics.counter_files import counters_directory
 from raylift.store import Store
 from serve_apps.model_server.codecs.raylift import tabular
 from serve_apps.model_server.inputs.column_reader import ColumnReader
@@ -155,3 +158,33 @@ def test_switched_off_version_is_not_watched(store: Store, tmp_path: Path) -> No
     watched.predict(table(np.random.default_rng(0), 300))
     watched.end_window()
     assert watched.store.monitors.windows(*VERSION, limit=10).windows == []
+
+
+def test_sketch_of_a_hostile_model_stops_nothing(watched: WatchedVersion) -> None:
+    values = watched.process._file.values  # pyright: ignore[reportPrivateUsage] # As the model's own code may.
+    watched.predict(table(np.random.default_rng(0), 300))
+    for place, count in enumerate((np.nan, np.inf, -1e300, 1e300)):
+        values[10 + place] = count
+    directory = counters_directory(watched.directory, *VERSION)
+    (directory / "settings.json").unlink()
+    (directory / "settings.json").mkdir()
+    watched.watch = watched.new_watch()
+    watched.end_window()
+    (window,) = watched.store.monitors.windows(*VERSION, limit=10).windows
+    assert (window.rows_seen, window.rows_sketched) == (300, 300)
+    values[0] = np.inf
+    watched.end_window()
+
+
+@pytest.mark.parametrize(
+    "broken", [{"columns": 3}, {"rows": "many"}, {"columns": [{"name": "x"}] * 101}, {"answers": {"kind": 1}}]
+)
+def test_broken_profile_leaves_the_version_unwatched(store: Store, tmp_path: Path, broken: dict[str, Any]) -> None:
+    class Broken(WatchedVersion):
+        def reference_profile(self, version: ModelVersion) -> dict[str, Any] | None:
+            return self.profile | broken
+
+    Broken(store, tmp_path / "sketches")
+    monitor = store.monitors.find(*VERSION)
+    assert monitor is not None
+    assert (monitor.is_read, monitor.reference) == (True, None)

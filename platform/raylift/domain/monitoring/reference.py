@@ -5,6 +5,7 @@ A sketch is a set of counters (docs/adr/0019): sketches of several processes are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,8 @@ SKETCHED: Final = "rows.sketched"
 ANSWERS: Final = "answers"
 """Name of the answers' part of a sketch."""
 MOST_SEGMENTS: Final = 5
+_MOST_COLUMNS: Final = 100
+_MOST_BINS: Final = 31
 
 
 class ColumnKind(StrEnum):
@@ -83,8 +86,10 @@ def parse_reference(profile: Mapping[str, Any]) -> Reference:
         columns = tuple(_column(entry) for entry in profile["columns"])
         answers = profile.get("answers")
         reference = Reference(int(profile["rows"]), columns, None if answers is None else _column(answers))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"the reference profile is not readable: {error!r}") from error
+    if len(columns) > _MOST_COLUMNS:
+        raise ValueError(f"the reference profile has more than {_MOST_COLUMNS} columns")
     if len({column.name for column in columns}) < len(columns):
         raise ValueError("the reference profile has two columns of one name")
     return reference
@@ -142,6 +147,7 @@ def _column(entry: Mapping[str, Any]) -> ReferenceColumn:
         others=tuple(str(value) for value in entry.get("others", ())),
     )
     bins = {ColumnKind.NUMBER: len(column.edges) + 1, ColumnKind.CATEGORY: len(column.values) + 1, ColumnKind.OTHER: 0}
-    if len(column.counts) != bins[column.kind] or any(one >= other for one, other in pairwise(column.edges)):
+    fits = len(column.counts) == bins[column.kind] <= _MOST_BINS and all(one < other for one, other in pairwise(column.edges))
+    if not fits or not all(map(math.isfinite, (*column.edges, column.low, column.high))):
         raise ValueError(f"the reference profile of {column.name!r} does not fit together")
     return column

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Index
+from sqlalchemy import BigInteger, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from raylift.domain.monitoring.monitor import Check, Figures, MonitorSettings, MonitorState
@@ -39,8 +39,8 @@ class WindowRow(Base):
     version: Mapped[str] = mapped_column(Key, primary_key=True)
     start_at: Mapped[datetime] = mapped_column(primary_key=True)
     end_at: Mapped[datetime] = mapped_column(index=True)
-    rows_seen: Mapped[int]
-    rows_sketched: Mapped[int]
+    rows_seen: Mapped[int] = mapped_column(BigInteger)
+    rows_sketched: Mapped[int] = mapped_column(BigInteger)
     is_compared: Mapped[bool]
     figures: Mapped[Sequence[Figures]] = mapped_column(JsonOf(list[Figures]), nullable=False)
 

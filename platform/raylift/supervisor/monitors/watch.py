@@ -15,7 +15,7 @@ from raylift.domain.lease import Lease
 from raylift.domain.models.version import ModelVersion
 from raylift.domain.monitoring.hysteresis import judge
 from raylift.domain.monitoring.monitor import Monitor, MonitorState, Window, is_hopeless, window_end
-from raylift.domain.monitoring.reference import SEEN, Reference, parse_reference, sketched_name
+from raylift.domain.monitoring.reference import SEEN, Reference, counter_names, parse_reference, segments_of, sketched_name
 from raylift.engines.metrics.counter_files import counters_directory, read_counts
 from raylift.engines.metrics.sketch_settings import SketchSettings, write_sketch_settings
 from raylift.services.monitoring.compare import Comparison, compare, grown
@@ -25,6 +25,7 @@ from raylift.store.repositories.monitoring.monitors import MonitorHead
 log = logging.getLogger(__name__)
 
 _ALL: Final = ""
+_MOST_ROWS: Final = 1e15
 
 
 class Profiles(Protocol):
@@ -101,7 +102,7 @@ class MonitorWatch:
         monitor = self._store.monitors.find(*head.key)
         if monitor is None or monitor.reference is None or monitor.since != head.since:
             return
-        totals: Mapping[str, float] = {} if found is None else found.counts
+        totals = {} if found is None else _readable(found.counts, monitor)
         counts = grown(totals, monitor.state.counts)
         sketched = counts.get(sketched_name(_ALL), 0.0)
         if not counts.get(SEEN):
@@ -139,5 +140,16 @@ class MonitorWatch:
         settings = SketchSettings(head.settings.enabled, head.settings.segment_column)
         directory = counters_directory(self._sketches_dir, *head.key)
         if self._told.get(head.key) != settings and directory.is_dir():
-            write_sketch_settings(directory, settings)
             self._told[head.key] = settings
+            try:
+                write_sketch_settings(directory, settings)
+            except OSError as error:
+                # The version's own code may write there, too.
+                log.warning("%s version %s is not told what to sketch: %s", *head.key, error)
+
+
+def _readable(counts: Mapping[str, float], monitor: Monitor) -> dict[str, float]:
+    """Return the counters that belong to the sketch. The version's own code may write anything into its file."""
+    assert monitor.reference is not None  # noqa: S101 - the caller has looked
+    names = counter_names(monitor.reference, segments_of(monitor.reference, monitor.settings.segment_column))
+    return {name: count for name in names if 0 < (count := counts.get(name, 0.0)) < _MOST_ROWS}
