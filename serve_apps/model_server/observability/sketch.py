@@ -20,6 +20,7 @@ from raylift.domain.monitoring.reference import SEEN, Reference
 from raylift.engines.metrics.counter_files import CounterFile, counters_directory
 from raylift.engines.metrics.sketch_settings import SketchSettings, read_sketch_settings
 from serve_apps.model_server.inputs.column_reader import ColumnReader
+from serve_apps.model_server.inputs.tabular import Columns, Rows
 from serve_apps.model_server.model import Model, PredictionRequest, PredictionResult
 from serve_apps.model_server.observability.sketch_columns import Sampled, SketchCounters, tables_of
 
@@ -125,6 +126,8 @@ class Sketcher:
 def _short(request: PredictionRequest, rows: int) -> Any:
     """Return the request's inputs, of a long one some rows: what is kept until the thread has it must be small."""
     inputs = request.batch if request.raw is None else request.raw
+    if isinstance(inputs, (Rows, Columns)):
+        inputs = inputs.values
     return inputs if rows <= ROWS_A_REQUEST else _some(inputs, rows)
 
 

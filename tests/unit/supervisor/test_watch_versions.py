@@ -16,6 +16,7 @@ from raylift.engines.metrics.counter_files import counters_directory
 from raylift.store import Store
 from serve_apps.model_server.codecs.raylift import tabular
 from serve_apps.model_server.inputs.column_reader import ColumnReader
+from serve_apps.model_server.inputs.tabular import Columns
 from tests.migrated_store import open_migrated
 from tests.unit.supervisor.watched_version import NOON, VERSION, WINDOW, WatchedVersion, table
 
@@ -188,3 +189,26 @@ def test_broken_profile_leaves_the_version_unwatched(store: Store, tmp_path: Pat
     monitor = store.monitors.find(*VERSION)
     assert monitor is not None
     assert (monitor.is_read, monitor.reference) == (True, None)
+
+
+@pytest.mark.parametrize("form", ["records", "columns", "rows", "v2"])
+def test_every_form_of_inputs_is_sketched(watched: WatchedVersion, form: str) -> None:
+    frame = table(np.random.default_rng(0), 250, missing=0.0)
+    lists = {str(name): column.tolist() for name, column in frame.items()}
+    forms: dict[str, Any] = {
+        "records": frame.to_dict("records"),
+        "columns": lists,
+        "rows": frame.to_numpy(dtype=object).tolist(),
+        "v2": Columns(lists),
+    }
+    inputs = forms[form]
+    request = watched.model.prediction_request(inputs, lambda found: tabular(found, watched.model))
+    for _ in range(3):
+        watched.process.offer(request, watched.model.predict(request), request.rows)
+    watched.process.flush()
+    watched.end_window()
+    # Of 250 rows every third one.
+    (window,) = watched.store.monitors.windows(*VERSION, limit=10).windows
+    assert (window.rows_seen, window.rows_sketched) == (750, 252)
+    assert {figures.feature: figures.rows for figures in window.figures} == dict.fromkeys(frame.columns, 252)
+    assert all(figures.unseen == 0 for figures in window.figures)
