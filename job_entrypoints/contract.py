@@ -67,6 +67,8 @@ OVERLAY_READY_FILE = ".ok"
 """In an overlay: written last, as JSON ``{"lock": […], …}``."""
 TRAINING_TABLE_FILE = "raylift_table.json"
 """Beside MLmodel: the schema of the table that the model was trained on."""
+REFERENCE_PROFILE_FILE = "raylift_profile.json"
+"""Beside MLmodel: what the columns and the target of the training looked like (tracking/reference_profile.py)."""
 NOTEBOOK_MARK = "# raylift-notebook: "
 """Begins a script that was a notebook. JSON follows: its name, and the lines of each cell."""
 

@@ -17,7 +17,8 @@ import sys
 import threading
 import weakref
 
-from job_entrypoints.contract import TRAINING_TABLE_FILE
+from job_entrypoints.contract import REFERENCE_PROFILE_FILE, TRAINING_TABLE_FILE
+from job_entrypoints.tracking.reference_profile import has_time, profile_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+PROFILE = "profile"
+"""Field of a schema with the reference profile, which has a file of its own."""
 SAMPLE_ROWS = 100_000
 """Values of an object column that are inspected to name their kind."""
 
@@ -86,7 +89,8 @@ def _watching_fit(method: Callable[..., Any]) -> Callable[..., Any]:
         if getattr(_fits, "depth", 0):
             # An estimator inside another sees slices of the table, thousands of times in a search.
             return method(estimator, *arguments, **named)
-        schema = schema_of(arguments[0] if arguments else named.get("X"))
+        data = arguments[0] if arguments else named.get("X")
+        schema = _with_profile(schema_of(data), data, arguments[1] if len(arguments) > 1 else named.get("y"))
         _fits.depth = 1
         try:
             fitted = method(estimator, *arguments, **named)
@@ -104,7 +108,8 @@ def _watching_data(initialize: Callable[..., None]) -> Callable[..., None]:
         # The library may read data as an iterator, so it comes first.
         initialize(data_set, data, *arguments, **named)
         if not getattr(_fits, "depth", 0):
-            _store(data_set, schema_of(data))
+            label = arguments[0] if arguments else named.get("label")
+            _store(data_set, _with_profile(schema_of(data), data, label))
 
     return with_table
 
@@ -124,7 +129,8 @@ def _watching_signature(infer: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(infer)
     def infer_signature(model_input: Any = None, *arguments: Any, **named: Any) -> Any:
         signature = infer(model_input, *arguments, **named)
-        schema = schema_of(model_input)
+        output = arguments[0] if arguments else named.get("model_output")
+        schema = _with_profile(schema_of(model_input), model_input, output)
         if schema is not None:
             _store(signature, {**schema, "source": "signature"}, by_names=False)
         return signature
@@ -152,8 +158,13 @@ def _writing(save: Callable[..., None]) -> Callable[..., None]:
         if schema is not None:
             from job_entrypoints.tracking.numerics import numerics
 
-            with open(os.path.join(os.path.dirname(path), TRAINING_TABLE_FILE), "w", encoding="utf-8") as file:
-                json.dump({"version": 1, **schema, "numerics": numerics()}, file)
+            directory, profile = os.path.dirname(path), schema.get(PROFILE)
+            table = {name: value for name, value in schema.items() if name != PROFILE}
+            with open(os.path.join(directory, TRAINING_TABLE_FILE), "w", encoding="utf-8") as file:
+                json.dump({"version": 1, **table, "numerics": numerics()}, file)
+            if profile is not None:
+                with open(os.path.join(directory, REFERENCE_PROFILE_FILE), "w", encoding="utf-8") as file:
+                    json.dump(profile, file)
 
     return with_table
 
@@ -194,6 +205,17 @@ def _recorded_by_names(model: Any) -> dict[str, Any] | None:
         names = getattr(model, "feature_names", None) or getattr(model, "feature_name", None)
         names = names() if callable(names) else names
     return _by_names.get(tuple(names)) if isinstance(names, (list, tuple)) or hasattr(names, "dtype") else None
+
+
+def _with_profile(schema: dict[str, Any] | None, data: Any, target: Any) -> dict[str, Any] | None:
+    """Add the reference profile. Beyond its budget of time it is that of the last table with the same columns."""
+    if schema is None:
+        return None
+    if has_time():
+        profile = profile_of(data, target)
+    else:
+        profile = _by_names.get(tuple(column["name"] for column in schema.get("columns", ())), {}).get(PROFILE)
+    return schema if profile is None else {**schema, PROFILE: profile}
 
 
 def schema_of(data: Any) -> dict[str, Any] | None:

@@ -48,6 +48,7 @@ from serve_apps.gateway.routers.jobs.attempts import attempts_router
 from serve_apps.gateway.routers.jobs.schedules import schedules_router
 from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
+from serve_apps.gateway.routers.monitoring.monitors import monitors_router
 from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
@@ -135,6 +136,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         reports_router(services),
         deployments_router(services),
         observations_router(services),
+        monitors_router(services),
         traffic_router(services),
         aliases_router(services),
         environments_router(services),

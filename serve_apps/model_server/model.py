@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raylift.domain.errors import FieldError
+from raylift.domain.monitoring.reference import Reference
 from serve_apps.model_server.errors import InputsRefused, NoProbabilities, PredictionFailed, describe_error
 from serve_apps.model_server.inputs.column_reader import ColumnReader
 from serve_apps.model_server.inputs.fast_reader import ArrayReader
@@ -39,6 +40,8 @@ class PredictionRequest:
     """Values that the protocol returns with the result, such as a request's id."""
     is_array: bool = False
     """True if ``batch`` was read by the model's fast reader; the library may want a frame instead."""
+    raw: Any = None
+    """Inputs as they were sent, where ``batch`` has the model's transformed columns."""
 
     @property
     def rows(self) -> int:
@@ -90,6 +93,8 @@ class Model:
     """Checked at load to equal the predictor bit by bit (loading/fast_path_check.py). Needs a reader."""
     is_groupable: bool = False
     """True if rows of several requests may be computed together. Checked at load; needs a reader."""
+    reference: Reference | None = None
+    """Profile of the training data; None for a model without one."""
     example: Any = None
     """Body of MLflow's scoring protocol that was logged with the model (loading/examples.py)."""
 
@@ -97,6 +102,11 @@ class Model:
     def declared_params(self) -> tuple[Parameter, ...]:
         """Parameters of the signature; empty if the model takes none."""
         return (self.signature.params if self.signature is not None else None) or ()
+
+    @property
+    def transforms(self) -> bool:
+        """True if the reader already transforms the columns as the model does."""
+        return isinstance(self.reader, ColumnReader)
 
     @property
     def takes_raw_inputs(self) -> bool:
@@ -125,7 +135,7 @@ class Model:
         """
         array = self.read(inputs, fields.get("params"))
         if array is not None:
-            return PredictionRequest(array, is_array=True, **fields)
+            return PredictionRequest(array, is_array=True, raw=inputs if self.transforms else None, **fields)
         return PredictionRequest(self.schema.batch(tabular(inputs)), **fields)
 
     def read(self, inputs: Any, params: Mapping[str, Any] | None) -> NDArray[Any] | None:

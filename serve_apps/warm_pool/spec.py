@@ -8,6 +8,7 @@ from pathlib import Path
 from raylift.domain.models.deployment import Deployment
 from raylift.engines.environments.overlays.overlay import is_built, overlay_directory
 from raylift.engines.metrics.observing import observer_config
+from raylift.engines.metrics.sketch_settings import sketches_directory
 from raylift.engines.mlflow_engine.credentials import replica_variables
 from raylift.engines.model_confinement import confinement_of
 from raylift.settings import PlatformSettings
@@ -29,6 +30,7 @@ def warm_spec(deployment: Deployment, workspace: str, settings: PlatformSettings
         max_body_bytes=settings.gateway.max_body_bytes,
         batching=asdict(deployment.config.batching) if deployment.config.batching else None,
         counters_dir=str(settings.counters_dir),
+        sketches_dir=str(sketches_directory(settings.state_dir)),
         observer=observer_config(deployment.config, settings).as_json(),
         packages_dirs=[str(directory) for directory in packages],
         worked_on_dir=str(ingress.worked_on_by(deployment.model_name, deployment.version)) if ingress else None,

@@ -57,7 +57,7 @@ def make(name: str, cache: Path) -> Path:
         return directory
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    model = MODELS[name]().fit(*_training(name))
+    model = MODELS[name]().fit(*training(name))
     joblib.dump(model, directory / "model.joblib")
     if name == "lightgbm":
         model.booster_.save_model(directory / "model.bst")
@@ -95,7 +95,7 @@ def batch(name: str, rows: list[Any]) -> Any:
     return pd.DataFrame(rows) if name in PIPELINES else np.array(rows)
 
 
-def _training(name: str) -> tuple[Any, Any]:
+def training(name: str) -> tuple[Any, Any]:
     if name in PIPELINES:
         table = _mixed(5000, np.random.default_rng(0))
         labels = (table["income"] > 30_000) ^ (table["city"].isin(["Ulm", "Kiel"]) & (table["age"] > 35))
@@ -125,5 +125,5 @@ def _options(name: str) -> dict[str, Any]:
     if name == FRAME:
         example = {"input_example": pd.DataFrame(np.zeros((2, FEATURES)), columns=COLUMNS)}
     elif name in PIPELINES:
-        example = {"input_example": _training(name)[0].iloc[1:3]}
+        example = {"input_example": training(name)[0].iloc[1:3]}
     return {"serialization_format": "cloudpickle", **example}

@@ -91,6 +91,19 @@ class QualityPoint(BaseModel):
     accuracy: Annotated[float | None, Field(description="Share of equal classes, 0 to 1; null for numbers.")]
     rmse: Annotated[float | None, Field(description="Root of the mean squared error, in the target's unit; null for classes.")]
     mae: Annotated[float | None, Field(description="Mean absolute error, in the target's unit; null for classes.")]
+    accuracy_low: Annotated[float | None, Field(description="Bounds of the interval of 95 %; likewise of rmse and auc.")] = None
+    accuracy_high: float | None = None
+    rmse_low: float | None = None
+    rmse_high: float | None = None
+    auc: Annotated[
+        float | None, Field(description="Area under the ROC curve, of answers with probabilities of two classes.")
+    ] = None
+    auc_low: float | None = None
+    auc_high: float | None = None
+    log_loss: Annotated[float | None, Field(description="Of the same answers, as the next one.")] = None
+    calibration_error: Annotated[
+        float | None, Field(description="Mean distance of a probability from the share of rows that it came true for.")
+    ] = None
 
 
 class QualityView(BaseModel):

@@ -98,6 +98,11 @@ def feedback(name: str, number: str | int) -> str:
     return version(name, number) + "/feedback"
 
 
+def monitor(name: str, number: str | int, what: str = "") -> str:
+    """Return the path of a version's monitor, or of ``what`` below it: windows, alerts."""
+    return version(name, number) + "/monitor" + (f"/{what}" if what else "")
+
+
 def traffic(name: str) -> str:
     return _below(model(name), "traffic")
 

@@ -15,7 +15,7 @@ from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import schedules, sweeps, train
 from raylift.cli.models import commands as models
-from raylift.cli.models import deployments, predict, traffic
+from raylift.cli.models import deployments, monitor, predict, traffic
 from raylift.cli.nodes import commands as nodes
 from raylift.cli.printing import Output, echo, print_json
 from raylift.cli.session import CaOption, Defaults, KeyOption, OutputOption, UrlOption, output_format
@@ -121,6 +121,7 @@ def _without_server(name: str) -> Callable[[list[str] | None], None]:
 
 train.register(app)
 predict.register(app)
+monitor.register(app)
 cluster.register(app)
 nodes.register(app)
 app.add_typer(jobs.app, name="jobs")

@@ -13,6 +13,7 @@ from raylift.client.http.connection import Connection
 from raylift.client.jobs.jobs import Jobs
 from raylift.client.jobs.sweeps import Sweeps
 from raylift.client.models import Deployments, Models
+from raylift.client.monitoring.monitors import Monitors
 from raylift.client.schedules import Schedules
 from raylift.client.secrets import Secrets
 from raylift.client.traffic import Traffic
@@ -48,6 +49,11 @@ class ClientParts:
     def deployments(self) -> Deployments:
         """Deployments of versions: list, get, put, wait, delete."""
         return Deployments(self._connection)
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        """Monitors of versions: get, set, windows, alerts."""
+        return Monitors(self._connection)
 
     @cached_property
     def traffic(self) -> Traffic:

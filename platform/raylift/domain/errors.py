@@ -172,6 +172,12 @@ class StaleSchedule(Conflict):
     code = "stale_schedule"
 
 
+class StaleMonitor(Conflict):
+    """The monitor has changed since the caller read it."""
+
+    code = "stale_monitor"
+
+
 class Unauthenticated(PlatformError):
     """The request has no valid key."""
 

@@ -76,6 +76,11 @@ def new_delivery_id(now: float | None = None) -> str:
     return f"msg_{_ulid(now)}"
 
 
+def new_alert_id(now: float | None = None) -> str:
+    """Make the id of an alert about a model version: ``alert_`` and a ULID."""
+    return f"alert_{_ulid(now)}"
+
+
 def submission_id(job_id: str, attempt: int) -> str:
     """Return the Ray submission id of a job's attempt."""
     return f"{job_id}-a{attempt}"

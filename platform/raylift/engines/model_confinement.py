@@ -7,6 +7,7 @@ from raylift.domain.models.replica import Confinement
 from raylift.engines.environments.overlays.overlay import overlay_directory
 from raylift.engines.metrics.counter_files import counters_directory
 from raylift.engines.metrics.payload_files import version_directory
+from raylift.engines.metrics.sketch_settings import sketches_directory
 from raylift.settings import PlatformSettings
 
 
@@ -17,7 +18,11 @@ def confinement_of(deployment: Deployment, settings: PlatformSettings) -> Confin
     version = deployment.model_name, deployment.version
     lock = deployment.environment_lock
     overlay = [overlay_directory(lock, settings.environments_dir)] if lock else []
-    written = [counters_directory(settings.counters_dir, *version), version_directory(settings.payloads_dir, *version)]
+    written = [
+        counters_directory(settings.counters_dir, *version),
+        counters_directory(sketches_directory(settings.state_dir), *version),
+        version_directory(settings.payloads_dir, *version),
+    ]
     if settings.ingress is not None:
         written.append(settings.ingress.worked_on_by(*version))
     protected = [settings.state_dir, *([settings.session_dir] if settings.session_dir is not None else [])]

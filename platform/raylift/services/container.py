@@ -28,6 +28,7 @@ from raylift.services.models.deployments import DeploymentService
 from raylift.services.models.metrics import ObservationService
 from raylift.services.models.quality import QualityService
 from raylift.services.models.registry import ModelService
+from raylift.services.monitoring.monitors import MonitorService
 from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
@@ -74,6 +75,7 @@ class Services:
     changes: Changes
     observations: ObservationService
     quality: QualityService
+    monitors: MonitorService
     health: HealthService
     callers: Callers
     keys: KeyService
@@ -150,6 +152,7 @@ class Services:
             changes=store.changes,
             observations=ObservationService(store, registry, settings.counters_dir, clock=clock),
             quality=QualityService(store, registry, settings.payloads_dir, clock=clock),
+            monitors=MonitorService(store, registry, clock=clock),
             health=HealthService(
                 {
                     "store": store.ping,

@@ -93,6 +93,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     """Wire the loop to the real engines."""
     # Imported here: drivers unpickle the actor's class and need none of this.
     from raylift.engines.gateway_client import GatewayClient
+    from raylift.engines.metrics.sketch_settings import sketches_directory
     from raylift.engines.mlflow_engine.credentials import use_credential
     from raylift.engines.mlflow_engine.live_jobs import FILE as LIVE_JOBS_FILE
     from raylift.engines.mlflow_engine.live_jobs import LiveJobs
@@ -129,6 +130,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.jobs.start_jobs import JobStarter
     from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
     from raylift.supervisor.loop import Subjects, Supervisor
+    from raylift.supervisor.monitors.watch import MonitorWatch
     from raylift.supervisor.periodic import periodic_tasks
     from raylift.supervisor.schedules.execute import ScheduleExecutor
     from raylift.supervisor.serial_tasks import TaskThreads
@@ -193,6 +195,8 @@ def _assemble(settings: PlatformSettings) -> Any:
             series=SeriesRecorder(settings.counters_dir, store, _now),
             keys=_key_publisher(settings, store, open_map),
             nodes=nodes,
+            monitors=MonitorWatch(store, registry, sketches_directory(settings.state_dir), _now),
+            keys=_key_publisher(settings, store),
             live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)
             if settings.mlflow_secret
             else None,

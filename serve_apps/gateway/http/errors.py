@@ -57,6 +57,7 @@ HTTP_STATUS: Final[Mapping[str, int]] = {
     "stale_job": 409,
     "stale_sweep": 409,
     "schedule_exists": 409,
+    "stale_monitor": 409,
     "stale_schedule": 409,
     "webhook_exists": 409,
     "stale_webhook": 409,

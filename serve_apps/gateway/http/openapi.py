@@ -14,6 +14,7 @@ from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
 from raylift.api.jobs.schedules import SchedulePatch, ScheduleRequest
 from raylift.api.models import DeploymentUpdate
+from raylift.api.monitoring.monitors import MonitorSettings
 from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.paths import RAY_API
 from raylift.api.problems import Problem
@@ -44,6 +45,7 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     AliasUpdate,
     FeedbackEntry,
     FeedbackBody,
+    MonitorSettings,
     KeyCreation,
     KeyRotation,
     LoginPageRequest,

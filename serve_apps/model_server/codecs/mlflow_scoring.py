@@ -151,7 +151,7 @@ def _read_json(body: bytes, model: Model) -> PredictionRequest:
     params = _params(document.get("params"), model)
     array = fast_rows(form, payload, params, model)
     if array is not None:
-        return PredictionRequest(array, params, is_array=True)
+        return PredictionRequest(array, params, is_array=True, raw=payload if model.transforms else None)
     try:
         data = parse_payload(form, payload, model.signature) if model.is_function else plain_payload(form, payload, model)
         return _tabular_request(data, document.get("params"), model)

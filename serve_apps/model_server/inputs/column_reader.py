@@ -103,12 +103,16 @@ class ColumnReader:
 
     def read(self, inputs: Any) -> NDArray[Any] | None:
         """Read rows or records as lists, or columns as a mapping. None: use the schema."""
-        if type(inputs) is Rows or type(inputs) is Columns:
-            inputs = inputs.values
-        columns = self._ordered(inputs)
+        columns = self.columns_of(inputs)
         if columns is None or not all(map(ColumnValues.has, self.columns, columns)):
             return None
         return self._transformed(columns)
+
+    def columns_of(self, inputs: Any) -> Sequence[Sequence[Any]] | None:
+        """Values of each column, as they were sent; None for other inputs."""
+        if type(inputs) is Rows or type(inputs) is Columns:
+            inputs = inputs.values
+        return self._ordered(inputs)
 
     def _transformed(self, columns: Sequence[Sequence[Any]]) -> NDArray[Any] | None:
         rows = np.empty((len(columns[0]), len(self.constant)), order="F" if self.is_column_major else "C")

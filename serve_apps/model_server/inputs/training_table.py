@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from job_entrypoints.contract import TRAINING_TABLE_FILE
+from job_entrypoints.contract import REFERENCE_PROFILE_FILE, TRAINING_TABLE_FILE
+from raylift.domain.monitoring.reference import Reference, parse_reference
 from serve_apps.model_server.inputs.column_type import ColumnType
 
 _log = logging.getLogger(__name__)
@@ -107,6 +108,18 @@ def read_training_table(directory: Path) -> TrainingTable | None:
         return parse_training_table(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:
         _log.warning("The training table %s is not read: %r", file.name, error)
+        return None
+
+
+def read_reference(directory: Path) -> Reference | None:
+    """Read the reference profile of a model; None where it has none that is readable."""
+    file = directory / REFERENCE_PROFILE_FILE
+    if not file.is_file():
+        return None
+    try:
+        return parse_reference(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        _log.warning("The reference profile %s is not read: %r", file.name, error)
         return None
 
 

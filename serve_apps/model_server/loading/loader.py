@@ -21,7 +21,7 @@ from raylift.engines.model_files.digests import download
 from serve_apps.model_server.inputs.features import UnknownTable
 from serve_apps.model_server.inputs.schema import schema_of
 from serve_apps.model_server.inputs.signature import parse_signature
-from serve_apps.model_server.inputs.training_table import read_training_table
+from serve_apps.model_server.inputs.training_table import read_reference, read_training_table
 from serve_apps.model_server.loading.examples import logged_example
 from serve_apps.model_server.loading.fast_path_check import accelerated
 from serve_apps.model_server.loading.input_kind import with_input_kind
@@ -107,6 +107,7 @@ def load_directory(name: str, version: str, path: Path) -> Model:
         other_numerics=other,
         signature=signature,
         mlflow_version=version_of_package("mlflow"),
+        reference=read_reference(path),
         example=logged_example(path, mlmodel),
     )
     return accelerated(with_input_kind(model))

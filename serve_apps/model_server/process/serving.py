@@ -114,7 +114,7 @@ class ModelServer:
 
     async def _close(self, _: list[int]) -> None:
         """Write what is buffered."""
-        await asyncio.to_thread(self._version.observer.close)
+        await asyncio.to_thread(self._version.close)
 
     _orders: Final[Mapping[str, Callable[..., Coroutine[Any, Any, None]]]] = {
         "listen": _listen,

@@ -21,6 +21,8 @@ class VersionSpec:
     """Fields of the deployment's ``Batching``."""
     counters_dir: str | None = None
     """Directory of its counters; None: it counts in memory only."""
+    sketches_dir: str | None = None
+    """Directory of sketches of inputs and answers; None: there are none."""
     observer: dict[str, Any] | None = None
     """Fields of an ``ObserverConfig``."""
     worked_on_dir: str | None = None

@@ -93,6 +93,7 @@ def build(spec: ReplicaSpec) -> serve.Application:
         max_body_bytes=spec.max_body_bytes,
         files=None if spec.files is None else dict(spec.files),
         counters_dir=spec.counters_dir,
+        sketches_dir=spec.sketches_dir,
         worked_on_dir=spec.worked_on_dir,
     )
     return deployment.bind(asdict(version), spec.ingress_token, dict(spec.config.environment))

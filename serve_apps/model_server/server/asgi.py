@@ -24,6 +24,7 @@ from serve_apps.model_server.codecs.raylift import RayliftCodec
 from serve_apps.model_server.errors import BodyTooLarge, MethodNotAllowed, ReplicaFault, RouteNotFound, UnsupportedContent
 from serve_apps.model_server.model import Model, PredictionRequest
 from serve_apps.model_server.observability.exchange import UNOBSERVED, Exchange, RequestObserver
+from serve_apps.model_server.observability.sketch import Sketcher
 from serve_apps.model_server.server.batching import Batcher
 from serve_apps.model_server.server.http import answer_lifespan, read_body, send_response, version_header, while_connected
 from serve_apps.model_server.server.openapi import document
@@ -53,6 +54,7 @@ class ReplicaApp:
         *,
         batching: Batching | None = None,
         observer: RequestObserver = UNOBSERVED,
+        sketcher: Sketcher | None = None,
     ) -> None:
         self._model = model
         self._route = version_route(model.name, model.version)
@@ -61,6 +63,7 @@ class ReplicaApp:
         self._is_quick = is_quick(model)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="predict")
         self._observer = observer
+        self._sketcher = sketcher
         self.set_batching(batching)
         self._document: bytes | None = None
         open_inference = OpenInferenceCodec()
@@ -176,6 +179,8 @@ class ReplicaApp:
             request = codec.decode(body, headers, self._model)
             if self._batcher.accepts(request):
                 result, together = await self._batcher.predict(request)
+                if self._sketcher is not None:
+                    self._sketcher.offer(request, result, request.rows)
                 return codec.encode(result, request, self._model), request.rows, together
         except Exception as error:  # noqa: BLE001 - the edge: every error is answered, and an unexpected one is logged
             return self._error_response(codec, error, path), request.rows if request else 0, 0
@@ -193,7 +198,10 @@ class ReplicaApp:
     def _predict(self, codec: Codec, request: PredictionRequest, path: str) -> Outcome:
         rows = request.rows
         try:
-            return codec.encode(self._model.predict(request), request, self._model), rows, rows
+            result = self._model.predict(request)
+            if self._sketcher is not None:
+                self._sketcher.offer(request, result, rows)
+            return codec.encode(result, request, self._model), rows, rows
         except Exception as error:  # noqa: BLE001 - as above
             return self._error_response(codec, error, path), rows, 0
 

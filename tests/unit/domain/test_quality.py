@@ -45,3 +45,13 @@ def test_numbers_have_an_error_in_their_unit() -> None:
 def test_nothing_known_has_no_quality() -> None:
     assert quality_of([], numeric=False).accuracy is None
     assert quality_of([], numeric=True).rmse is None
+
+
+def test_intervals_become_narrower_with_more_rows() -> None:
+    few, many = (quality_of([(1, 1)] * (4 * n) + [(0, 1)] * n, numeric=False) for n in (2, 200))
+    for quality in (few, many):
+        assert quality.accuracy == 0.8
+        assert 0 < (quality.accuracy_low or 0) < 0.8 < (quality.accuracy_high or 0) < 1
+    assert (many.accuracy_low or 0) > (few.accuracy_low or 0)
+    number = quality_of([(1.5, 1.0), (2.0, 1.5), (3.0, 1.0)] * 50, numeric=True)
+    assert (number.rmse_low or 0) < (number.rmse or 0) < (number.rmse_high or 0)

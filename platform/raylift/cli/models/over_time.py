@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -19,6 +19,9 @@ HoursOption = Annotated[float, typer.Option("--hours", help="Hours back from now
 StepOption = Annotated[
     int | None, typer.Option("--step", help="Seconds of a row, a multiple of 60; default: as the hours need.", min=60)
 ]
+
+_OF_CLASSES: Final = ("from", "rows", "accuracy", "95 %", "auc", "log loss", "calibration error")
+_OF_NUMBERS: Final = ("from", "rows", "rmse", "95 %", "mae")
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +70,7 @@ def _series_row(point: SeriesPoint) -> tuple[object, ...]:
 def _print_quality(found: QualityView) -> None:
     if found.joined:
         is_class = found.overall.accuracy is not None
-        columns = ("from", "rows", "accuracy") if is_class else ("from", "rows", "rmse", "mae")
+        columns = _OF_CLASSES if is_class else _OF_NUMBERS
         print_table(columns, [*_quality_rows(found.points), ("all", *_figures(found.overall))])
     say(f"{found.feedback} true values came, {found.joined} of them for answers that the payload log has")
 
@@ -79,5 +82,19 @@ def _quality_rows(points: list[QualityPoint]) -> Iterator[tuple[object, ...]]:
 
 def _figures(point: QualityPoint) -> tuple[object, ...]:
     if point.accuracy is not None:
-        return point.rows, f"{point.accuracy:.2%}"
-    return point.rows, point.rmse, point.mae
+        interval = _interval(point.accuracy_low, point.accuracy_high, ".1%")
+        return (
+            point.rows,
+            f"{point.accuracy:.2%}",
+            interval,
+            *map(_number, (point.auc, point.log_loss, point.calibration_error)),
+        )
+    return point.rows, point.rmse, _interval(point.rmse_low, point.rmse_high, ".4g"), point.mae
+
+
+def _interval(low: float | None, high: float | None, form: str) -> str:
+    return "-" if low is None or high is None else f"{low:{form}} to {high:{form}}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

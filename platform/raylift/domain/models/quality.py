@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 Pair = tuple[Any, Any]
 """A row's prediction and its true value."""
+_Z: Final = 1.96
+"""Of intervals of 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,18 @@ class Quality:
     rmse: float | None = None
     """Root of the mean squared error, in the unit of the target. None for classes."""
     mae: float | None = None
+    accuracy_low: float | None = None
+    """Bounds of the interval of 95 % (Wilson's); those of the RMSE and the AUC likewise."""
+    accuracy_high: float | None = None
+    rmse_low: float | None = None
+    rmse_high: float | None = None
+    auc: float | None = None
+    """Area under the ROC curve, of answers with probabilities of two classes; likewise the next ones."""
+    auc_low: float | None = None
+    auc_high: float | None = None
+    log_loss: float | None = None
+    calibration_error: float | None = None
+    """Mean distance of a probability from the share of rows that it came true for."""
 
 
 def pairs_of(answer: Any, truth: Any) -> list[Pair]:
@@ -39,16 +53,37 @@ def quality_of(pairs: Sequence[Pair], *, numeric: bool) -> Quality:
     """Compare predictions with true values. Rows that cannot be compared are left out."""
     if not numeric:
         known = [pair for pair in pairs if pair[1] is not None]
-        return Quality(len(known), accuracy=sum(map(_equal, known)) / len(known) if known else None)
+        if not known:
+            return Quality(0)
+        accuracy = sum(is_equal(*pair) for pair in known) / len(known)
+        low, high = _share_interval(accuracy, len(known))
+        return Quality(len(known), accuracy=accuracy, accuracy_low=low, accuracy_high=high)
     errors = [float(predicted) - float(true) for predicted, true in pairs if _is_number(predicted) and _is_number(true)]
     if not errors:
         return Quality(0)
-    mean_square = math.fsum(error * error for error in errors) / len(errors)
-    return Quality(len(errors), rmse=math.sqrt(mean_square), mae=math.fsum(map(abs, errors)) / len(errors))
+    squares = [error * error for error in errors]
+    mean_square = math.fsum(squares) / len(squares)
+    spread = math.fsum((square - mean_square) ** 2 for square in squares) / max(len(squares) - 1, 1)
+    margin = _Z * math.sqrt(spread / len(squares))
+    return Quality(
+        len(errors),
+        rmse=math.sqrt(mean_square),
+        rmse_low=math.sqrt(max(0.0, mean_square - margin)),
+        rmse_high=math.sqrt(mean_square + margin),
+        mae=math.fsum(map(abs, errors)) / len(errors),
+    )
 
 
-def _equal(pair: Pair) -> bool:
-    predicted, true = pair
+def _share_interval(share: float, rows: int) -> tuple[float, float]:
+    """Return Wilson's interval of a share."""
+    scale = 1 + _Z * _Z / rows
+    middle = (share + _Z * _Z / (2 * rows)) / scale
+    margin = _Z / scale * math.sqrt(share * (1 - share) / rows + _Z * _Z / (4 * rows * rows))
+    return max(0.0, middle - margin), min(1.0, middle + margin)
+
+
+def is_equal(predicted: Any, true: Any) -> bool:
+    """Compare a prediction with a true value."""
     # JSON of one protocol says 1 and of another "1".
     return predicted == true or str(predicted) == str(true)
 

@@ -122,6 +122,8 @@ class ReplicaSpec:
     """Directory in which a machine's processes record the requests in progress (poison_requests.py). None: not recorded."""
     counters_dir: str | None = None
     """Directory of the request counters. None: not counted."""
+    sketches_dir: str | None = None
+    """Directory of sketches of inputs and answers. None: there are none."""
     observer: ObserverConfig = field(default_factory=ObserverConfig)
     node_labels: Mapping[str, str] = field(default_factory=dict[str, str])
     """Labels of the nodes that take replicas; empty: all do."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from raylift.domain.job import Job, JobStatus
 from raylift.domain.models.deployment import Deployment
+from raylift.domain.monitoring.monitor import Alert, Window, alert_data
 from raylift.domain.schedules.schedule import Schedule, ScheduleRun
 from raylift.domain.traffic import Target, TrafficChange, TrafficTable
 
@@ -32,6 +33,8 @@ class EventType(StrEnum):
     ALIAS_MOVED = "alias.moved"
     """An alias was set, moved or deleted, through the platform or in MLflow."""
     TRAFFIC_CHANGED = "traffic.changed"
+    MONITOR_ALERT = "monitor.alert"
+    """A window of a watched version has raised alerts, or ended them."""
     QUOTA_REACHED = "quota.reached"
     """An account has as many queued jobs as its quota allows: its next upload is refused."""
     WEBHOOK_TEST = "webhook.test"
@@ -135,6 +138,22 @@ def traffic_event(change: TrafficChange, workspace: str) -> PlatformEvent:
         return PlatformEvent(EventType.ALIAS_MOVED, change.model_name, change.at, data, change.model_name)
     data |= {"revision": change.revision, "before": _table(change.before), "after": _table(change.after)}
     return PlatformEvent(EventType.TRAFFIC_CHANGED, change.model_name, change.at, data, change.model_name)
+
+
+def alert_event(window: Window, workspace: str, raised: Sequence[Alert], ended: Sequence[Alert], at: datetime) -> PlatformEvent:
+    """Return the event of a window that raised or ended alerts."""
+    data = {
+        "model_name": window.model_name,
+        "model_version": window.version,
+        "workspace": workspace,
+        "window_start": _text(window.start_at),
+        "window_end": _text(window.end_at),
+        "rows_seen": window.rows_seen,
+        "rows_sketched": window.rows_sketched,
+        "raised": [alert_data(alert) for alert in raised],
+        "ended": [alert_data(alert) for alert in ended],
+    }
+    return PlatformEvent(EventType.MONITOR_ALERT, f"{window.model_name}/{window.version}", at, data, window.model_name)
 
 
 def quota_event(workspace: str, owner: str, max_queued: int, at: datetime) -> PlatformEvent:

@@ -19,7 +19,7 @@ import os
 import uuid
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,9 +43,18 @@ _NAMES_IN_TOTALS: Final = 256
 
 
 class CounterFile:
-    """The file of this process. ``values`` are the counters, in the order of ``NAMES``: ``values[3] += 1`` increments one."""
+    """The file of this process. ``values`` are the counters, in the order of their names: ``values[3] += 1`` increments one."""
 
-    def __init__(self, directory: Path, model_name: str, version: str, process: ProcessKind, *, started_at: datetime) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        model_name: str,
+        version: str,
+        process: ProcessKind,
+        *,
+        started_at: datetime,
+        names: Sequence[str] = NAMES,
+    ) -> None:
         """Make the file. Raises OSError if the directory cannot be written, or its file system has no locks."""
         header = {
             "model_name": model_name,
@@ -53,19 +62,19 @@ class CounterFile:
             "process": process.value,
             "started_at": started_at.isoformat(),
             "pid": os.getpid(),
-            "names": NAMES,
+            "names": names,
         }
         directory = counters_directory(directory, model_name, version)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{_key(model_name, version)}.{uuid.uuid4().hex}"
         line = _line(header)
-        size = len(line) + _ITEM * len(NAMES)
+        size = len(line) + _ITEM * len(names)
         new = directory / (name + _NEW)
         # O_CLOEXEC: programs that the model starts must not inherit the lock, which shows that this process is alive.
         self._descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.pwrite(self._descriptor, line + bytes(_ITEM * len(NAMES)), 0)
+            os.pwrite(self._descriptor, line + bytes(_ITEM * len(names)), 0)
             self._map = mmap.mmap(self._descriptor, size)
             # Readers find it only when it is complete and locked.
             new.rename(directory / (name + LIVE))

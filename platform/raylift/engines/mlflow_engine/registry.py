@@ -27,7 +27,7 @@ from raylift.engines.mlflow_engine.client import (
     quoted,
 )
 from raylift.engines.mlflow_engine.run_history import read_history
-from raylift.engines.mlflow_engine.signatures import read_signature
+from raylift.engines.mlflow_engine.signatures import read_reference_profile, read_signature
 from raylift.engines.model_files.digests import file_digests
 
 
@@ -118,6 +118,14 @@ class Registry:
     def signature(self, version: ModelVersion) -> ModelSignature:
         """Inputs of a version, read from its files."""
         return read_signature(self._client(version.name), self._url(version.name), version)
+
+    def reference_profile(self, version: ModelVersion) -> dict[str, Any] | None:
+        """Profile of the training data of a version, as its job recorded it; None where it has none.
+
+        Raises:
+            MlflowRefused: the files of the version are gone.
+        """
+        return read_reference_profile(self._client(version.name), self._url(version.name), version)
 
     def run_history(
         self, job_id: str, *, workspace: str, run_id: str | None, experiment: str, names: Sequence[str], points: int

@@ -1,22 +1,24 @@
-"""Reads a version's signature and input example from its files, without loading the model."""
+"""Reads a version's signature, input example and reference profile from its files, without loading the model."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
+from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.models import Model
 
+from job_entrypoints.contract import REFERENCE_PROFILE_FILE
 from raylift.domain.models.version import InputColumn, InputTensor, ModelParameter, ModelSignature, ModelVersion
 from raylift.engines.mlflow_engine.client import mlflow_errors
 
 _MODEL_URI: Final = "models:/"
 _MAX_EXAMPLE_BYTES: Final = 256 * 1024
+_MAX_PROFILE_BYTES: Final = 8 * 1024 * 1024
 
 
 def read_signature(client: MlflowClient, mlflow_url: str, version: ModelVersion) -> ModelSignature:
@@ -40,6 +42,28 @@ def read_signature(client: MlflowClient, mlflow_url: str, version: ModelVersion)
             params=tuple(_parameters(signature.params)),
             example=_example(f"{place}/{example}", folder, mlflow_url) if example else None,
         )
+
+
+def read_reference_profile(client: MlflowClient, mlflow_url: str, version: ModelVersion) -> dict[str, Any] | None:
+    """Download and parse the reference profile. None where the version has none that is readable.
+
+    Raises:
+        EngineUnavailable: MLflow does not answer.
+        MlflowRefused: the files of the version are gone.
+    """
+    with mlflow_errors(), TemporaryDirectory(prefix="raylift-profile-") as folder:
+        place = _location(client, version)
+        files: Any = list_artifacts(artifact_uri=place, tracking_uri=mlflow_url)
+        found = next((file for file in files if PurePosixPath(file.path).name == REFERENCE_PROFILE_FILE), None)
+        if found is None or (found.file_size or 0) > _MAX_PROFILE_BYTES:
+            return None
+        uri = f"{place}/{REFERENCE_PROFILE_FILE}"
+        path = Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=mlflow_url))
+        try:
+            profile: Any = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return None
+    return profile if isinstance(profile, dict) else None
 
 
 def _location(client: MlflowClient, version: ModelVersion) -> str:

@@ -22,6 +22,7 @@ from raylift.domain.models.files import NOT_AS_REGISTERED
 from raylift.domain.models.replica import CANNOT_ANSWER, CANNOT_CONFINE, LACKS_PLUGIN, MODEL_PROCESS, ModelProcess, ReplicaSpec
 from raylift.engines.environments import RAY_UV, build_failure_in, runtime_env_for
 from raylift.engines.metrics.observing import observer_config
+from raylift.engines.metrics.sketch_settings import sketches_directory
 from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
 from raylift.engines.mlflow_engine.credentials import replica_variables
 from raylift.engines.model_confinement import confinement_of
@@ -157,6 +158,7 @@ class RayServe:
             node_labels=self._settings.node_labels,
             ingress_token=ingress.token if ingress else None,
             counters_dir=str(self._settings.counters_dir),
+            sketches_dir=str(sketches_directory(self._settings.state_dir)),
             observer=observer_config(config, self._settings),
             worked_on_dir=str(ingress.worked_on_by(deployment.model_name, deployment.version)) if ingress else None,
         )

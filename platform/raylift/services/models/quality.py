@@ -15,6 +15,7 @@ from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.models.quality import Pair, Quality, is_numeric, pairs_of, quality_of
 from raylift.domain.models.series import aligned
 from raylift.engines.metrics.payload_files import read_outputs
+from raylift.services.models.quality_scores import Scored, scored_of, with_scores
 from raylift.services.models.series_steps import check_step, default_step
 from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store
@@ -69,13 +70,16 @@ class QualityService:
         ids = {one.request_id for one in told}
         outputs = read_outputs(self._payloads_dir, model_name, version, ids, since=since - _BEFORE, max_bytes=_MOST_BYTES)
         by_step: dict[datetime, list[Pair]] = defaultdict(list)
+        scored: dict[datetime, list[Scored]] = defaultdict(list)
         for one in told:
             if one.request_id in outputs:
                 with suppress(ValueError):  # an answer that is no JSON
-                    pairs = pairs_of(json.loads(outputs[one.request_id]), one.true_value)
-                    by_step[aligned(one.received_at, step)] += pairs
+                    answer, start = json.loads(outputs[one.request_id]), aligned(one.received_at, step)
+                    by_step[start] += pairs_of(answer, one.true_value)
+                    scored[start] += scored_of(answer, one.true_value)
         everything = [pair for pairs in by_step.values() for pair in pairs]
         numeric = is_numeric(everything)
-        points = [(start, quality_of(by_step[start], numeric=numeric)) for start in sorted(by_step)]
-        overall = quality_of(everything, numeric=numeric)
+        points = [(start, with_scores(quality_of(by_step[start], numeric=numeric), scored[start])) for start in sorted(by_step)]
+        every_score = [row for rows in scored.values() for row in rows]
+        overall = with_scores(quality_of(everything, numeric=numeric), every_score)
         return QualityOverTime(model_name, version, since, until, step, len(told), len(outputs), overall, points)

@@ -21,6 +21,7 @@ from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Resources, Usage
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
+from raylift.domain.monitoring.monitor import Check
 from raylift.domain.schedules.schedule import RunOutcome, TemplateKind, Timetable
 from raylift.domain.sweep import SweepSpec, SweepState
 from raylift.domain.traffic import TrafficAction, TrafficTable
@@ -74,6 +75,7 @@ class Base(DeclarativeBase):
         Timetable: JsonOf(Timetable),
         DeliveryStatus: _names(DeliveryStatus),
         WebhookFormat: _names(WebhookFormat),
+        Check: _names(Check),
         Usage: JsonOf(Usage),
         Resources: JsonOf(Resources),
         DeploymentConfig: SealedJsonOf(DeploymentConfig),

@@ -8,6 +8,7 @@ from sqlalchemy import Column, Text
 from sqlalchemy.types import TypeEngine
 
 from raylift.store.engine import access_tables as _access_tables  # noqa: F401  # pyright: ignore[reportUnusedImport] - it adds its tables to Base
+from raylift.store.engine import monitor_tables as _monitor_tables  # noqa: F401  # pyright: ignore[reportUnusedImport] - likewise
 from raylift.store.engine import series_tables as _series_tables  # noqa: F401  # pyright: ignore[reportUnusedImport] - likewise
 from raylift.store.engine.columns import Key
 from raylift.store.engine.tables import Base

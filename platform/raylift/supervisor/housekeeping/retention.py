@@ -21,6 +21,7 @@ from raylift.domain.models.series import MINUTE, MINUTES_KEPT, TEN_MINUTES
 from raylift.engines.attempts.directory import AttemptDirectory, attempts_on_disk
 from raylift.engines.metrics.counter_files import merge_dead, remove_totals
 from raylift.engines.metrics.payload_files import remove_payloads
+from raylift.engines.metrics.sketch_settings import sketches_directory
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 
@@ -129,9 +130,10 @@ def remove_storage(settings: PlatformSettings, store: Store) -> None:
 def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) -> None:
     """Remove counts of versions without deployment, old payloads and feedback. May be repeated, and interrupted anywhere."""
     retention = settings.retention
-    merge_dead(settings.counters_dir)
     versions = [(row.model_name, row.version) for row in store.deployments.list()]
-    remove_totals(settings.counters_dir, versions, unchanged_since=now - _COUNTS_AGE)
+    for directory in (settings.counters_dir, sketches_directory(settings.state_dir)):
+        merge_dead(directory)
+        remove_totals(directory, versions, unchanged_since=now - _COUNTS_AGE)
     before = None if retention.payload_days is None else now - timedelta(days=retention.payload_days)
     removed = remove_payloads(settings.payloads_dir, before=before, max_bytes=retention.payload_max_bytes)
     if removed:
@@ -142,12 +144,14 @@ def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) 
 
 
 def remove_old_series(settings: PlatformSettings, store: Store, now: datetime) -> None:
-    """Remove old intervals of versions' time series. May be repeated."""
+    """Remove old intervals of versions' time series, and old windows and alerts of their monitors. May be repeated."""
     days = settings.retention.series_days
     ages = {MINUTE: MINUTES_KEPT, TEN_MINUTES: None if days is None else timedelta(days=days)}
     for step_seconds, age in ages.items():
         while age is not None and store.series.forget_before(now - age, step_seconds=step_seconds):
             pass
+    while days is not None and store.monitors.forget_before(now - timedelta(days=days)):
+        pass
 
 
 def _possible_jobs(name: str) -> list[str]:

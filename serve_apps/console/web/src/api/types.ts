@@ -52,3 +52,4 @@ export interface Problem {
 export type JobStatus = JobSummary["status"];
 export type DeploymentStatus = DeploymentView["status"];
 export type QualityView = Schemas["QualityView"];
+export type MonitorView = Schemas["MonitorView"];

@@ -5,6 +5,7 @@ import type { DeploymentView, VersionView } from "../../api/types";
 import { VersionCharts } from "../../charts/version_charts";
 import { link } from "../../router";
 import { bytes, metric, quantity, shortId } from "../../ui/format";
+import { Later } from "../../ui/later";
 import { RunLink } from "../../ui/run_link";
 import { Ago, Copy, Facts, Failure, Loading, PageHead } from "../../ui/parts";
 import { Reports } from "../../ui/reports";
@@ -41,6 +42,7 @@ export function VersionPage({ name, version }: { name: string; version: string }
       />
       {data.deployment ? <Deployment deployment={data.deployment} /> : <NotDeployed />}
       {data.deployment && <VersionCharts name={name} version={version} />}
+      {data.deployment && <Drift name={name} version={version} />}
       <div class="columns">
         <Metrics version={data} />
         <Lineage version={data} />
@@ -48,6 +50,11 @@ export function VersionPage({ name, version }: { name: string; version: string }
       <Reports key={`${name} ${version}`} read={() => api.GET("/mlops/models/{name}/versions/{version}/reports", { params })} />
     </>
   );
+}
+
+function Drift({ name, version }: { name: string; version: string }) {
+  const what = `drift of ${name} ${version}`;
+  return <Later key={what} name={what} load={() => import("./monitor").then((file) => () => <file.Monitor name={name} version={version} />)} />;
 }
 
 function NotDeployed() {

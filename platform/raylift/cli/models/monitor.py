@@ -1,0 +1,85 @@
+"""``raylift monitor``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from raylift.api.monitoring.monitors import FiguresView, MonitorView
+from raylift.cli.exits import wrong_usage
+from raylift.cli.printing import cell, print_facts, print_table, say
+from raylift.cli.session import Session, command
+
+_SHOWN: int = 20
+
+Watched = Annotated[str, typer.Argument(metavar="MODEL/VERSION", help="Such as churn/3.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "monitor", MonitorView, _print)(monitor)
+
+
+def monitor(
+    session: Session,
+    watched: Watched,
+    on: Annotated[bool | None, typer.Option("--on/--off", help="Watch the version, or do not.")] = None,
+    window: Annotated[int | None, typer.Option(help="Seconds of a window.", min=10)] = None,
+    minimum_rows: Annotated[int | None, typer.Option(help="Rows that a window needs.", min=20)] = None,
+    consecutive: Annotated[int | None, typer.Option(help="Windows in a row that raise or end an alert.", min=1)] = None,
+    drift: Annotated[float | None, typer.Option(help="Threshold of the population stability index.")] = None,
+    segment: Annotated[str | None, typer.Option(help='Column by whose values to compare; "" for none.')] = None,
+) -> Any:
+    """Show drift and alerts of a model version, or change what is watched."""
+    name, slash, version = watched.rpartition("/")
+    if not slash or not name or not version:
+        raise wrong_usage("MODEL/VERSION", f"{watched!r} is not of the form churn/3")
+    given = {
+        "enabled": on,
+        "window_seconds": window,
+        "minimum_rows": minimum_rows,
+        "consecutive_windows": consecutive,
+        "drift_threshold": drift,
+    }
+    changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    if segment is not None:
+        changes["segment_column"] = segment or None
+    monitors = session.client.monitors
+    found = monitors.set(name, version, **changes) if changes else monitors.get(name, version)
+    return found.model_dump(mode="json")
+
+
+def _print(found: MonitorView) -> None:
+    settings = found.settings
+    newest = found.windows[0] if found.windows else None
+    print_facts(
+        [
+            ("version", f"{found.model_name}/{found.model_version}"),
+            ("status", found.status),
+            ("window", f"{settings.window_seconds} s, at least {settings.minimum_rows} rows"),
+            ("alert", f"after {settings.consecutive_windows} windows in a row beyond a limit"),
+            ("segments by", settings.segment_column),
+            ("reference", found.reference and f"{found.reference.rows} rows, {len(found.reference.columns)} columns"),
+            ("newest window", newest and f"{cell(newest.start)} to {cell(newest.end)}"),
+            ("rows", newest and f"{newest.rows_seen}, {newest.rows_sketched} of them sketched"),
+        ]
+    )
+    if found.open_alerts:
+        rows = [
+            (alert.feature, alert.segment, alert.check, f"{alert.value:.3g}", f"{alert.limit:.3g}", alert.raised_at)
+            for alert in found.open_alerts
+        ]
+        print_table(("alert on", "segment", "check", "value", "limit", "since"), rows)
+    if newest is not None and newest.is_compared:
+        columns = ("feature", "segment", "psi", "limit", "js", "missing", "unseen", "outside", "beyond")
+        print_table(columns, _rows(newest.figures[:_SHOWN]))
+        if len(newest.figures) > _SHOWN:
+            say(f"{len(newest.figures) - _SHOWN} more: raylift monitor … --output json")
+
+
+def _rows(figures: list[FiguresView]) -> Iterator[tuple[object, ...]]:
+    for each in figures:
+        numbers = ("-" if value is None else f"{value:.3g}" for value in (each.psi, each.psi_limit, each.jensen_shannon))
+        shares = (f"{share:.1%}" for share in (each.missing, each.unseen, each.outside))
+        yield each.feature, each.segment, *numbers, *shares, " ".join(each.breaches)

@@ -1,0 +1,43 @@
+"""The watch over versions: drift of inputs and answers, and its alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from raylift.api import paths
+from raylift.api.monitoring.monitors import AlertPage, AlertView, MonitorView, WindowPage, WindowView
+from raylift.client.http.part import Part
+
+
+class Monitors(Part):
+    """``client.monitors``. Every method raises NotFound for a version that does not exist."""
+
+    def get(self, name: str, version: str | int) -> MonitorView:
+        """Settings, open alerts and the newest windows of one version."""
+        return self._connection.view(MonitorView, "GET", paths.monitor(name, version))
+
+    def set(self, name: str, version: str | int, **settings: Any) -> MonitorView:
+        """Change settings of one version's monitor. Those that are not given stay as they are.
+
+        Args:
+            name: The model.
+            version: Its version.
+            settings: Fields of ``MonitorSettings``: enabled, window_seconds, minimum_rows, consecutive_windows,
+                drift_threshold, missing_threshold, unseen_threshold, range_threshold, segment_column.
+
+        Raises:
+            InvalidRequest: E.g. the segment's column has no categories.
+        """
+        before = self.get(name, version).settings.model_dump()
+        return self._connection.view(MonitorView, "PUT", paths.monitor(name, version), json={**before, **settings}, resend=True)
+
+    def windows(self, name: str, version: str | int) -> Iterator[WindowView]:
+        """Iterate over the closed windows, newest first. Pages are fetched when needed."""
+        for page in self._connection.pages(WindowPage, paths.monitor(name, version, "windows"), {"limit": 100}):
+            yield from page.windows
+
+    def alerts(self, name: str, version: str | int) -> Iterator[AlertView]:
+        """Iterate over the alerts, open and ended ones, newest first. Pages are fetched when needed."""
+        for page in self._connection.pages(AlertPage, paths.monitor(name, version, "alerts"), {"limit": 100}):
+            yield from page.alerts

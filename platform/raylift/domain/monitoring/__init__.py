@@ -1,0 +1,1 @@
+"""Watching a version: its reference profile, its windows and its alerts."""

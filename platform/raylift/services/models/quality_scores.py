@@ -1,0 +1,68 @@
+"""Quality of the probabilities that a classifier of two classes answered: AUC, log loss and calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from raylift.domain.models.quality import Quality, is_equal
+
+Scored = tuple[float, bool]
+"""The probability of a row's second class, and whether that was the true one."""
+
+_BINS: Final = 10
+_Z: Final = 1.96
+"""Of intervals of 95 %."""
+
+
+def scored_of(answer: Any, truth: Any) -> list[Scored]:
+    """Join an answer's probabilities with a request's true values; none of an answer without those of two classes."""
+    match answer:
+        case {"probabilities": list(rows), "classes": [_, second]}:
+            pass
+        case _:
+            return []
+    true = truth if isinstance(truth, list) else [truth]
+    if len(rows) != len(true) or not all(isinstance(row, list) and len(row) == 2 for row in rows):
+        return []
+    return [(float(row[1]), is_equal(second, value)) for row, value in zip(rows, true, strict=True) if value is not None]
+
+
+def with_scores(quality: Quality, scored: Sequence[Scored]) -> Quality:
+    """Add what the probabilities say. They say nothing before both classes came."""
+    positives = sum(is_second for _, is_second in scored)
+    if not 0 < positives < len(scored):
+        return quality
+    # Imported at the first use: it takes a second, and most gateways never need it.
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    scores = np.array([score for score, _ in scored])
+    truth = np.array([is_second for _, is_second in scored])
+    auc = float(roc_auc_score(truth, scores))
+    margin = _Z * _auc_error(auc, positives, len(scored) - positives)
+    return replace(
+        quality,
+        auc=auc,
+        auc_low=max(0.0, auc - margin),
+        auc_high=min(1.0, auc + margin),
+        log_loss=float(log_loss(truth, scores, labels=[False, True])),
+        calibration_error=_calibration_error(truth, scores),
+    )
+
+
+def _auc_error(auc: float, positives: int, negatives: int) -> float:
+    """Return the standard error of an AUC (Hanley and McNeil, 1982)."""
+    first, second = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    spread = (positives - 1) * (first - auc * auc) + (negatives - 1) * (second - auc * auc)
+    return math.sqrt(max(0.0, auc * (1 - auc) + spread) / (positives * negatives))
+
+
+def _calibration_error(truth: Any, scores: Any) -> float:
+    """Return the mean distance of a probability from the share of rows that it came true for, by ten bins."""
+    places = np.minimum((scores * _BINS).astype(int), _BINS - 1)
+    bins = [places == place for place in range(_BINS)]
+    return float(sum(abs(scores[chosen].sum() - truth[chosen].sum()) for chosen in bins)) / len(scores)

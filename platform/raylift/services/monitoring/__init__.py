@@ -1,0 +1,1 @@
+"""Watching versions: comparisons with the reference, and the resource of the API."""

@@ -1,0 +1,1 @@
+"""Watches versions: closes their windows, and raises and ends their alerts."""

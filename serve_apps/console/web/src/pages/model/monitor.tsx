@@ -1,0 +1,90 @@
+/** Drift of one version: open alerts, and the newest window beside the reference. */
+import { api } from "../../api/client";
+import { usePoll } from "../../api/poll";
+import type { MonitorView } from "../../api/types";
+import { grouped, moment, percent, plural } from "../../ui/format";
+import { Ago } from "../../ui/parts";
+import { columnsOf, sentenceOf } from "./drift";
+
+const POLL_SECONDS = 10;
+
+export function Monitor({ name, version }: { name: string; version: string }) {
+  const params = { path: { name, version } };
+  const { data } = usePoll(`monitor ${name} ${version}`, (call) => api.GET("/mlops/models/{name}/versions/{version}/monitor", { ...call, params }), POLL_SECONDS);
+  if (!data) return null;
+  const newest = data.windows[0];
+  return (
+    <section aria-labelledby="drift">
+      <h2 id="drift">Drift</h2>
+      <p class="muted">{sentenceOf(data)}</p>
+      {data.open_alerts.length > 0 && <Alerts alerts={data.open_alerts} />}
+      {newest?.is_compared && <Window window={newest} />}
+    </section>
+  );
+}
+
+function Alerts({ alerts }: { alerts: MonitorView["open_alerts"] }) {
+  return (
+    <>
+      <p class="reason reason-failed">{plural(alerts.length, "open alert")}</p>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Column</th>
+            <th scope="col">Check</th>
+            <th scope="col" class="right">Value</th>
+            <th scope="col" class="right">Limit</th>
+            <th scope="col">Since</th>
+          </tr>
+        </thead>
+        <tbody>
+          {alerts.map((alert) => (
+            <tr key={alert.alert_id}>
+              <th scope="row">{alert.segment ? `${alert.feature}, ${alert.segment}` : alert.feature}</th>
+              <td>{alert.check}</td>
+              <td class="right number">{alert.value.toPrecision(3)}</td>
+              <td class="right number">{alert.limit.toPrecision(3)}</td>
+              <td>
+                <Ago at={alert.raised_at} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}
+
+function Window({ window }: { window: MonitorView["windows"][number] }) {
+  return (
+    <>
+      <p class="muted">
+        {`${moment(window.start)} to ${moment(window.end)}: ${grouped(window.rows_sketched)} of ${grouped(window.rows_seen)} rows compared with the training`}
+      </p>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Column</th>
+            <th scope="col" class="right">PSI</th>
+            <th scope="col" class="right">Limit</th>
+            <th scope="col" class="right">Missing</th>
+            <th scope="col" class="right">Unseen</th>
+            <th scope="col" class="right">Out of range</th>
+          </tr>
+        </thead>
+        <tbody>
+          {columnsOf(window.figures).map((figures) => (
+            <tr key={`${figures.feature} ${figures.segment}`}>
+              <th scope="row">{figures.segment ? `${figures.feature}, ${figures.segment}` : figures.feature}</th>
+              <td class="right number">{figures.psi?.toPrecision(2) ?? "—"}</td>
+              <td class="right number">{figures.psi_limit?.toPrecision(2) ?? "—"}</td>
+              <td class="right number">{percent(figures.missing)}</td>
+              <td class="right number">{percent(figures.unseen)}</td>
+              <td class="right number">{percent(figures.outside)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}

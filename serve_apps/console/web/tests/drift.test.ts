@@ -1,0 +1,18 @@
+import { expect, test } from "vitest";
+import type { MonitorView } from "../src/api/types";
+import { columnsOf, sentenceOf } from "../src/pages/model/drift";
+
+const monitor = (status: MonitorView["status"]) => ({ status, settings: { window_seconds: 3600, minimum_rows: 200 } }) as MonitorView;
+
+test.each([
+  ["watching", "Compared with its training every 1 h, once 200 rows came."],
+  ["waiting", "Watched as soon as a process of the version runs."],
+  ["no_reference", "Not watched: its training recorded no reference profile."],
+  ["off", "Switched off."],
+] as const)("a monitor that is %s says so", (status, text) => expect(sentenceOf(monitor(status))).toBe(text));
+
+test("columns beyond a limit come first, and the others keep their order", () => {
+  const figures = ["a", "b", "c", "d"].map((feature) => ({ feature, breaches: feature === "c" ? ["drift"] : [] }));
+  const shown = columnsOf(figures as unknown as MonitorView["windows"][number]["figures"]);
+  expect(shown.map((one) => one.feature)).toEqual(["c", "a", "b", "d"]);
+});

@@ -1,0 +1,1 @@
+"""Routes of the watch over versions."""
