@@ -10,9 +10,9 @@ from raylift.domain.batches.batch import BatchSpec, Format, OnError
 
 FILE: Final = "order.json"
 INPUT_FOLDER: Final = "input"
-"""In a batch's directory: the files that were uploaded."""
+"""In a batch's directory: the files that were uploaded. ``job_entrypoints.contract.BATCH_INPUT``."""
 WORK_FOLDER: Final = "work"
-"""In a batch's directory: what its program remembers, and the output that the platform keeps."""
+"""There: what its program remembers, and the output that the platform keeps. ``job_entrypoints.contract.BATCH_WORK``."""
 PLAN_FILE: Final = "plan.json"
 PROGRESS_FILE: Final = "progress.json"
 RESULT_FILE: Final = "result.json"
@@ -47,16 +47,15 @@ class BatchOrder:
     def of(cls, content: bytes) -> Self:
         """Read the result of ``as_json``."""
         values: dict[str, Any] = json.loads(content)
-        spec: dict[str, Any] = values.pop("spec")
-        names = {name: None if spec[name] is None else tuple(spec[name]) for name in ("uploads", "columns", "keep")}
-        asked = spec["input_format"]
-        formats = {
-            "input_format": None if asked is None else Format(asked),
-            "output_format": Format(spec["output_format"]),
-            "on_error": OnError(spec["on_error"]),
-        }
-        folders = {name: tuple(values[name]) for name in ("readable", "writable")}
-        return cls(**{**values, **folders, "spec": BatchSpec(**{**spec, **names, **formats})})
+        spec: dict[str, Any] = values["spec"]
+        for name in ("uploads", "columns", "keep"):
+            spec[name] = None if spec[name] is None else tuple(spec[name])
+        for name, kind in (("input_format", Format), ("output_format", Format), ("on_error", OnError)):
+            spec[name] = None if spec[name] is None else kind(spec[name])
+        for name in ("readable", "writable"):
+            values[name] = tuple(values[name])
+        values["spec"] = BatchSpec(**spec)
+        return cls(**values)
 
 
 def output_name(output_format: Format) -> str:

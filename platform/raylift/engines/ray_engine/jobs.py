@@ -104,8 +104,11 @@ class RayJobs:
         runtime_env: Mapping[str, Any],
         metadata: Mapping[str, str],
         avoid_nodes: Sequence[str] = (),
+        node_labels: Mapping[str, str] | None = None,
     ) -> None:
-        """Submit. An existing submission of this id counts as success. Ray chooses a node, but none of ``avoid_nodes``.
+        """Submit. An existing submission of this id counts as success.
+
+        Ray chooses a node that has ``node_labels``, but none of ``avoid_nodes``.
 
         Raises:
             SubmissionRefused: Ray rejects the request.
@@ -120,7 +123,11 @@ class RayJobs:
         }
         if resources.gpus:
             body["entrypoint_num_gpus"] = resources.gpus
-        selector = {**self._node_labels, **({_NODE_ID: f"!in({','.join(avoid_nodes)})"} if avoid_nodes else {})}
+        selector = {
+            **self._node_labels,
+            **(node_labels or {}),
+            **({_NODE_ID: f"!in({','.join(avoid_nodes)})"} if avoid_nodes else {}),
+        }
         if selector:
             body["entrypoint_label_selector"] = selector
         answer = self._call("POST", "/api/jobs/", json=body)
