@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute
 
 from serve_apps.batch.errors import BatchFailed
 from serve_apps.batch.readers import Chunk
@@ -121,7 +121,8 @@ def _integers(column: Any) -> Values:
 
 def _moments(column: Any) -> list[str | None]:
     zone = column.type.tz
-    texts = pc.strftime(column.cast(pa.timestamp(column.type.unit)), format=_MOMENT)
+    strftime: Any = getattr(compute, "strftime")  # noqa: B009 - made when the module is imported
+    texts = strftime(column.cast(pa.timestamp(column.type.unit)), format=_MOMENT)
     return texts.to_pylist() if zone is None else [None if text is None else f"{text}Z" for text in texts.to_pylist()]
 
 

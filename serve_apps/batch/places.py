@@ -75,7 +75,11 @@ def files_at(place: Place) -> Iterator[fs.FileInfo]:
         raise unreadable(place.shown, error) from error
     if not found or found[0].type is fs.FileType.NotFound:
         raise BatchFailed(f"There is no file at the input {place.shown}. Check the path, and who may read it.")
-    return iter(sorted(found, key=lambda each: each.path))
+    return iter(sorted(found, key=_path_of))
+
+
+def _path_of(info: fs.FileInfo) -> str:
+    return info.path
 
 
 def unreadable(path: str, error: OSError) -> BatchFailed:

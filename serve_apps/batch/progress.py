@@ -52,6 +52,8 @@ class ProgressReport:
     def report(self, *, phase: str = "scoring", now_at_once: bool = False) -> None:
         """Write the file and a line where they are due."""
         now = self._monotonic()
+        if len(self._window) == 1 and self._window[0][1] == self._rows:
+            self._window.clear()  # The processes are still starting.
         self._window.append((now, self._rows, self._bytes))
         while now - self._window[0][0] > _WINDOW_SECONDS:
             self._window.popleft()

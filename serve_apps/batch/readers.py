@@ -84,8 +84,8 @@ def columns_of(schema: pa.Schema) -> list[str]:
 
 
 def _rows_at_once(metadata: pq.FileMetaData, groups: range) -> int:
-    most = max((metadata.row_group(index) for index in groups), key=lambda group: group.total_byte_size)
-    bytes_of_row = max(1, most.total_byte_size // max(1, most.num_rows))
+    found = [metadata.row_group(index) for index in groups]
+    bytes_of_row = max(group.total_byte_size // max(1, group.num_rows) for group in found) or 1
     return min(_CHUNK_ROWS, max(_LEAST_ROWS, _CHUNK_BYTES // bytes_of_row))
 
 

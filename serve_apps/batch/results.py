@@ -46,9 +46,10 @@ def _predictions(answer: Any, rows: int) -> Mapping[str, pa.Array]:
     if len(entries) != rows:
         # An answer of any length to one row is an entry by itself.
         entries = [entries]
-    if entries and all(isinstance(entry, dict) for entry in entries):
-        names = dict.fromkeys(str(name) for entry in entries for name in entry)
-        return {f"{PREDICTION}_{name}": column([entry.get(name) for entry in entries]) for name in names}
+    records: list[dict[Any, Any]] = [entry for entry in entries if isinstance(entry, dict)]
+    if records and len(records) == len(entries):
+        names = dict.fromkeys(name for record in records for name in record)
+        return {f"{PREDICTION}_{name}": column([record.get(name) for record in records]) for name in names}
     return {PREDICTION: column(entries)}
 
 

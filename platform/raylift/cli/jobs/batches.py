@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import typer
 
@@ -124,7 +124,7 @@ def _object(text: str | None) -> dict[str, Any]:
         raise wrong_usage("--params", f"is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise wrong_usage("--params", "is not a JSON object")
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def _follow(session: Session, made: Batch, target: Path | None) -> None:
