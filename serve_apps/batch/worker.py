@@ -144,7 +144,10 @@ class Worker:
         """Yield a record for each rejected row: its place, the reason and its values."""
         for row, error in sorted(scored.rejected.items()):
             names = chunk.rows.schema.names[:_REJECTED_VALUES]
-            values = {name: chunk.rows[name][row].as_py() for name in names} if row < chunk.rows.num_rows else {}
+            if chunk.values is not None:
+                values = {name: chunk.values[name][row] for name in names}
+            else:
+                values = {name: chunk.rows[name][row].as_py() for name in names}
             yield {"file": place.shown, "row": chunk.first_row + row, "error": error, "inputs": values}
 
 

@@ -6,11 +6,17 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from raylift.domain.batches.batch import BatchSpec, Format
 from raylift.domain.batches.order import FILE, INPUT_FOLDER, WORK_FOLDER, BatchOrder
+from serve_apps.batch.parts import Parts
+from serve_apps.batch.plan import make_plan
+from serve_apps.batch.publish import clean, prepare, publish, target_of
+from serve_apps.batch.worker import Worker
+from serve_apps.model_server.model import Model
 
 PROGRAM = "import sys; from serve_apps.batch.program import main; main(sys.argv[1])"
 
@@ -37,6 +43,30 @@ def run(order: BatchOrder) -> str:
     with start(order) as process:
         output, _ = process.communicate(timeout=300)
     return output
+
+
+class Messages:
+    """The end of a connection that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+def run_here(order: BatchOrder, model: Model) -> dict[str, Any]:
+    """Run a batch in this process, without starting others. Raises BatchFailed."""
+    work = Path(order.directory) / WORK_FOLDER
+    target, plan = target_of(order, work), make_plan(order)
+    prepare(target)
+    parts = Parts(work, target.hidden, order.spec.output_format)
+    worker = Worker(order, plan, model, parts, cast("Connection", Messages()))
+    for item in plan.items:
+        worker.score(item)
+    result = publish(order, plan, target, parts, work)
+    clean(target)
+    return result
 
 
 def wait_for(is_there: Any, seconds: float = 240) -> None:
