@@ -36,7 +36,7 @@ class BatchRequest(BaseModel):
 
     model_name: str
     model_version: Annotated[str | None, Field(description="null, and no alias: the newest version that loads.")] = None
-    alias: Annotated[str | None, Field(description="An MLflow alias. Its version is looked up once, now.")] = None
+    alias: Annotated[str | None, Field(description="An MLflow alias. The batch keeps the version that it names now.")] = None
     input: Annotated[str | None, Field(description=_INPUT)] = None
     output: Annotated[str | None, Field(description=_OUTPUT)] = None
     input_format: Annotated[FileFormat | None, Field(description="null: by the names of the files.")] = None

@@ -168,7 +168,7 @@ class Batches(Part):
             output: ``file:///…`` or ``s3://…``: a file, or a folder of parts. None: the platform keeps one file for
                 :meth:`Batch.download`.
             version: Version of the model. None, and no alias: the newest that loads.
-            alias: An MLflow alias. Its version is looked up once, now.
+            alias: An MLflow alias. The batch keeps the version that it names now.
             input_format: None: by the names of the files.
             output_format: None: by the name of the output, else Parquet.
             columns: Columns for the model, in this order. None: those that it knows by name, else all.
