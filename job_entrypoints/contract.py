@@ -36,6 +36,10 @@ NOTES_FILE = f"{NOTES_FOLDER}/script.json"
 SOURCE_FOLDER = "source"
 WORK_FOLDER = "work"
 TEMPORARY_FOLDER = "tmp"
+BATCH_INPUT = "input"
+"""In the directory of a batch: files that were uploaded."""
+BATCH_WORK = "work"
+"""In the directory of a batch: what outlives an attempt."""
 CONTACT_FILE = "contact.json"
 """``ContactRecord``, in the platform's copy of an attempt on another node. Its time is that of the last message."""
 
@@ -207,6 +211,8 @@ if TYPE_CHECKING:
         """Network of a sandboxed script: ``FULL_NETWORK``, ``MLFLOW_ONLY`` or ``NO_NETWORK``."""
         readable_paths: NotRequired[list[str]]
         writable_paths: NotRequired[list[str]]
+        batch_directory: NotRequired[str]
+        """Directory of the batch: its script reads ``BATCH_INPUT`` and writes ``BATCH_WORK`` there, in every attempt."""
         protected_paths: NotRequired[list[str]]
         """Folders of the platform that stay closed, even if they lie in a readable one."""
         refused_ports: NotRequired[str]

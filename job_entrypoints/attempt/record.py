@@ -8,6 +8,8 @@ import os
 from job_entrypoints.attempt.notes import read_small
 from job_entrypoints.contract import (
     ATTEMPT_FILE,
+    BATCH_INPUT,
+    BATCH_WORK,
     CONTACT_SECONDS,
     FULL_NETWORK,
     NOTES_FILE,
@@ -66,6 +68,7 @@ class Attempt:
         self.readable_paths: list[str] = list(record.get("readable_paths") or ())
         self.writable_paths: list[str] = list(record.get("writable_paths") or ())
         self.protected_paths: list[str] = list(record.get("protected_paths") or ())
+        self.batch_directory: str | None = record.get("batch_directory")
         self.refused_ports: str = record.get("refused_ports") or ""
         first, count = record.get("job_users") or (0, 0)
         self.job_users = (int(first), int(count))
@@ -83,11 +86,17 @@ class Attempt:
 
     def folders_to_read(self) -> list[str]:
         """Folders of the attempt that a sandboxed script may read."""
-        return [self.path(SOURCE_FOLDER)]
+        return [self.path(SOURCE_FOLDER), *self._of_batch(BATCH_INPUT)]
 
     def folders_to_write(self) -> list[str]:
         """Folders of the attempt that a sandboxed script may write."""
-        return [self.working_directory, self.temporary_directory, self.path(NOTES_FOLDER)]
+        return [self.working_directory, self.temporary_directory, self.path(NOTES_FOLDER), *self._of_batch(BATCH_WORK)]
+
+    def _of_batch(self, name: str) -> list[str]:
+        if self.batch_directory is None:
+            return []
+        folder = os.path.join(self.batch_directory, name)
+        return [folder] if os.path.isdir(folder) else []
 
     def hook_instructions(self) -> str:
         """JSON for the hooks in the script's process."""

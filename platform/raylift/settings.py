@@ -116,6 +116,13 @@ class JobSettings(_Section):
     """Seconds for Ray to start an attempt before it counts as lost. Its environment is built before that."""
 
 
+class BatchSettings(_Section):
+    """Predictions for files (docs/guides/batches.md), which lie in ``jobs.readable_paths`` and ``jobs.writable_paths``."""
+
+    max_timeout_seconds: int = 7 * 86_400
+    """Largest ``timeout_seconds`` of a batch."""
+
+
 class ServingSettings(_Section):
     min_replicas: int = 0
     """Default ``min_replicas`` of a deployment: 0 scales to zero, 1 keeps one process ready."""
@@ -259,6 +266,8 @@ class RetentionSettings(_Section):
     """Days after a job's end until its attempts' logs and other files are deleted. The record stays."""
     scratch_days: Annotated[float | None, Field(ge=0)] = 1.0
     """Days after a job's end until its attempts' working directories are deleted. The logs stay."""
+    batch_files_days: Annotated[float | None, Field(ge=0)] = 30.0
+    """Days after a batch's end until its uploaded files and its output on the platform are deleted. Outputs elsewhere stay."""
     payload_days: Annotated[float | None, Field(ge=0)] = 30.0
     """Days until a file of a payload log is deleted."""
     payload_max_bytes: Annotated[int | None, Field(ge=0)] = 10 * 1024**3
@@ -350,6 +359,7 @@ class PlatformSettings(_Section):
     webhooks: WebhookSettings = WebhookSettings()
     """Deliveries of events to webhooks."""
     jobs: JobSettings = JobSettings()
+    batches: BatchSettings = BatchSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
     gateway: GatewaySettings = GatewaySettings()
@@ -393,6 +403,11 @@ class PlatformSettings(_Section):
     def storage_dir(self) -> Path:
         """Folders of jobs that may use Ray, where ``jobs.storage`` names no other place."""
         return self.state_dir / "storage"
+
+    @property
+    def batches_dir(self) -> Path:
+        """One directory per batch, for uploaded files, finished parts and outputs that are to be downloaded."""
+        return self.state_dir / "batches"
 
     @property
     def counters_dir(self) -> Path:

@@ -11,6 +11,7 @@ UPLOAD: Final = f"{TRAINING}/upload"
 JOBS: Final = f"{TRAINING}/jobs"
 SWEEPS: Final = f"{TRAINING}/sweeps"
 SCHEDULES: Final = f"{MLOPS}/schedules"
+BATCHES: Final = f"{MLOPS}/batches"
 INFERENCE: Final = f"{MLOPS}/inference"
 MODELS: Final = f"{MLOPS}/models"
 DEPLOYMENTS: Final = f"{MLOPS}/deployments"
@@ -56,6 +57,11 @@ def sweep(sweep_id: str, what: str = "") -> str:
 def schedule(name: str, what: str = "") -> str:
     """Return the path of a schedule, by name or id, or of ``what`` below it: run, runs."""
     return _below(SCHEDULES, name, what)
+
+
+def batch(batch_id: str, what: str = "") -> str:
+    """Return the path of a batch, or of ``what`` below it: output, rejected."""
+    return _below(BATCHES, batch_id, what)
 
 
 def job_diff(first: str, second: str) -> str:

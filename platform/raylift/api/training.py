@@ -271,6 +271,9 @@ class JobSummary(BaseModel):
     sweep_id: Annotated[str | None, Field(description="Its sweep.")] = None
     sweep_parameters: Annotated[dict[str, str] | None, Field(description="Its parameters in the sweep.")] = None
     schedule: Annotated[str | None, Field(description="Name of the schedule that made it.")] = None
+    kind: Annotated[
+        Literal["train", "batch"], Field(description="batch: it predicts for files; `/mlops/batches/{job_id}` shows it.")
+    ] = "train"
     attempt: int
     created_at: datetime
     started_at: datetime | None

@@ -12,8 +12,8 @@ import typer
 from raylift import __version__
 from raylift.cli import audit, cluster, env, keys, login, reports, secrets
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
+from raylift.cli.jobs import batches, schedules, sweeps, train
 from raylift.cli.jobs import commands as jobs
-from raylift.cli.jobs import schedules, sweeps, train
 from raylift.cli.models import commands as models
 from raylift.cli.models import deployments, monitor, predict, traffic
 from raylift.cli.nodes import commands as nodes
@@ -122,11 +122,13 @@ def _without_server(name: str) -> Callable[[list[str] | None], None]:
 train.register(app)
 predict.register(app)
 monitor.register(app)
+batches.register(app)
 cluster.register(app)
 nodes.register(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(schedules.app, name="schedule")
+app.add_typer(batches.app, name="batches")
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(traffic.app, name="traffic")

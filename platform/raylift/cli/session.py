@@ -74,6 +74,7 @@ def command(
     show: Callable[[View], None] | None = None,
     *,
     takes_owner: bool = False,
+    takes_output: bool = True,
 ) -> Callable[[Function], Function]:
     """Register a command that talks to the platform.
 
@@ -81,13 +82,15 @@ def command(
     ``--output json``, else as a ``view`` by ``show``. Without these two the command prints by itself. In an argument that is a
     job's id, ``@last`` is the newest job.
 
-    The decorator adds ``--url``, ``--api-key``, ``--ca`` and ``--output``; with ``takes_owner`` also ``--owner``. Errors of the
+    The decorator adds ``--url``, ``--api-key``, ``--ca`` and ``--output``; with ``takes_owner`` also ``--owner``. A command
+    whose own ``--output`` is a file gets none: its format is set before it (``raylift --output json batch …``). Errors of the
     platform become exit codes in ``PlatformGroup``.
     """
 
     def register(function: Function) -> Function:
         _, *own = signature(function, eval_str=True).parameters.values()
         context, owner, *shared = signature(open_session, eval_str=True).parameters.values()
+        shared = shared if takes_output else [option for option in shared if option.name != "output"]
         added = [owner, *shared] if takes_owner else shared
         jobs = frozenset(parameter.name for parameter in own if takes_job(parameter.annotation))
 

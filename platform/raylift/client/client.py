@@ -35,8 +35,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 class Client(ClientParts):
     """Client of one platform, with kept-alive connections. Thread-safe. Close it, or use it with ``with``.
 
-    ``train`` uploads a script, ``predict`` asks a model; the rest is in ``jobs``, ``sweeps``, ``schedules``, ``models``,
-    ``deployments``, ``traffic``, ``environments``, ``secrets``, and for admins ``keys`` and ``audit``.
+    ``train`` uploads a script, ``predict`` asks a model; the rest is in ``jobs``, ``sweeps``, ``schedules``, ``batches``,
+    ``models``, ``deployments``, ``traffic``, ``environments``, ``secrets``, and for admins ``keys`` and ``audit``.
 
     >>> with Client() as client:  # doctest: +SKIP
     ...     job = client.train("train.py", model="churn", requirements=["scikit-learn"]).wait()

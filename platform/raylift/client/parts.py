@@ -10,6 +10,7 @@ from raylift.api.cluster.overview import Overview
 from raylift.client.access import Audit, Keys
 from raylift.client.environments import Environments
 from raylift.client.http.connection import Connection
+from raylift.client.jobs.batches import Batches
 from raylift.client.jobs.jobs import Jobs
 from raylift.client.jobs.sweeps import Sweeps
 from raylift.client.models import Deployments, Models
@@ -39,6 +40,11 @@ class ClientParts:
     def schedules(self) -> Schedules:
         """Schedules: create, list, get, update, pause, resume, run, runs, delete."""
         return Schedules(self._connection)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Batches: create, run, get, list. ``client.batches.get(id)`` has wait, download, cancel."""
+        return Batches(self._connection)
 
     @cached_property
     def models(self) -> Models:

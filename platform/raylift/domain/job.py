@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from raylift.domain.batches.batch import BatchSpec
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 
 
@@ -249,6 +250,8 @@ class JobSpec:
     """Set for jobs of a sweep. A rerun of one does not belong to the sweep."""
     schedule: SchedulePart | None = None
     """Set for jobs that a schedule made. A rerun of one does not belong to the schedule."""
+    batch: BatchSpec | None = None
+    """Set for batches: their script predicts with a version, and registers nothing."""
 
     @property
     def account(self) -> str:

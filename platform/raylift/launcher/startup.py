@@ -88,6 +88,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         webhooks=config.webhooks,
         mlflow_secret=mlflow_secret(record.state_dir) if config.auth is AuthMode.KEYS else None,
         jobs=config.jobs,
+        batches=config.batches,
         serving=config.serving,
         supervisor=config.supervisor,
         # With TLS the platform calls itself by another address than others do.

@@ -12,6 +12,7 @@ from raylift.services.access.audit import AuditService
 from raylift.services.access.callers import Callers, ModelWorkspaces
 from raylift.services.access.keys import KeyService
 from raylift.services.access.logins import IdentityProvider, LoginService
+from raylift.services.batches.batches import BatchService
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter, StatusCounts
 from raylift.services.cluster.health import HealthService, check_supervisor
@@ -58,6 +59,7 @@ class Services:
     training: TrainingService
     sweeps: SweepService
     schedules: ScheduleService
+    batches: BatchService
     webhooks: WebhookService
     ray_jobs: RayJobsService
     ray_packages: RayPackages
@@ -122,6 +124,7 @@ class Services:
             secrets=secrets,
             reasons=reasons,
             attempts_dir=settings.attempts_dir,
+            batches_dir=settings.batches_dir,
             clock=clock,
         )
         packages = RayPackages(store, settings, clock=clock)
@@ -135,6 +138,7 @@ class Services:
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
             schedules=ScheduleService(store, ScheduledJobs(store, settings, secrets), clock=clock),
+            batches=BatchService(store, registry, training, settings, capacity=capacity, secrets=secrets, clock=clock),
             webhooks=WebhookService(store, settings.webhooks, clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs),
             ray_packages=packages,

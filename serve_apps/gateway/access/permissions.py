@@ -27,6 +27,7 @@ class Kind(Enum):
     """Kind of the thing that a path names. The values are path parameters."""
 
     JOB = ("job_id", "other_id")
+    BATCH = ("batch_id",)
     RAY_JOB = ("job_or_submission_id",)
     SWEEP = ("sweep_id",)
     MODEL = ("name", "model")
@@ -169,6 +170,7 @@ async def _environment(services: Services, caller: Principal, name: str) -> None
 _LookUp = Callable[[Services, Principal, str], Awaitable[None]]
 _LOOK_UP: Final[Mapping[Kind | None, _LookUp]] = {
     Kind.JOB: _job,
+    Kind.BATCH: _job,
     Kind.RAY_JOB: _ray_job,
     Kind.SWEEP: _sweep,
     Kind.MODEL: _model,

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from raylift.api.access import KeyCreation, KeyRotation
 from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
+from raylift.api.jobs.batches import BatchRequest
 from raylift.api.jobs.schedules import SchedulePatch, ScheduleRequest
 from raylift.api.models import DeploymentUpdate
 from raylift.api.monitoring.monitors import MonitorSettings
@@ -34,6 +35,7 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     DeploymentUpdate,
     EnvironmentRequest,
     SecretRequest,
+    BatchRequest,
     ScheduleRequest,
     SchedulePatch,
     WebhookRequest,

@@ -23,6 +23,14 @@ def sweep_links(sweep_id: str) -> dict[str, str]:
     }
 
 
+def batch_links(batch_id: str, *, is_kept: bool, has_rejected: bool) -> dict[str, str]:
+    """Links of a batch, to its files where the platform keeps them."""
+    links = {"self": paths.batch(batch_id), "job": paths.job(batch_id)}
+    links |= {name: paths.job(batch_id, name) for name in ("logs", "events", "cancel")}
+    links |= {"output": paths.batch(batch_id, "output")} if is_kept else {}
+    return links | ({"rejected": paths.batch(batch_id, "rejected")} if has_rejected else {})
+
+
 def schedule_links(schedule: Schedule) -> dict[str, str]:
     of_it = schedule.schedule_id
     return {

@@ -101,6 +101,7 @@ def job_summary(job: Job, now: datetime, place: int | None = None) -> JobSummary
         sweep_id=spec.sweep.sweep_id if spec.sweep else None,
         sweep_parameters=dict(spec.sweep.parameters) if spec.sweep else None,
         schedule=spec.schedule.name if spec.schedule else None,
+        kind="train" if spec.batch is None else "batch",
         attempt=job.attempt,
         created_at=job.created_at,
         started_at=job.started_at,
@@ -192,6 +193,8 @@ def _links(job: Job) -> dict[str, str]:
         version = paths.version(job.spec.model_name, job.model_version)
         links |= {"version": version, "deployment": f"{version}/deployment"}
         links["endpoint"] = route_path(job.spec.model_name, job.model_version)
+    if job.spec.batch:
+        links["batch"] = paths.batch(job.job_id)
     if job.spec.schedule:
         links["schedule"] = paths.schedule(job.spec.schedule.schedule_id)
     if job.spec.sweep:

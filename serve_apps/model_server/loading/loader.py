@@ -77,6 +77,28 @@ def load_model(name: str, version: str, model_uri: str, mlflow_url: str, registe
     return model
 
 
+def fetch_copy(
+    name: str, version: str, model_uri: str, mlflow_url: str, directory: Path, registered: Mapping[str, str] | None
+) -> Path:
+    """Download a version for processes that load it with ``load_copy``. Arguments and errors as of ``load_model``."""
+    try:
+        return _checked_copy(model_uri, mlflow_url, directory, registered)
+    except Exception as error:
+        raise RuntimeError(_reason(name, version, error)) from error
+
+
+def load_copy(name: str, version: str, path: Path) -> Model:
+    """Load a version from a directory that stays.
+
+    Raises:
+        RuntimeError: As ``load_model``.
+    """
+    try:
+        return load_directory(name, version, path)
+    except Exception as error:
+        raise RuntimeError(_reason(name, version, error)) from error
+
+
 def _checked_copy(model_uri: str, mlflow_url: str, directory: Path, registered: Mapping[str, str] | None) -> Path:
     """Make this process's own copy and compare it: what MLflow has may change between a check and its use."""
     path, found = download(model_uri, mlflow_url, directory)

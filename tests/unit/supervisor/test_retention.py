@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from raylift.domain.batches.batch import BatchSpec, Format
 from raylift.domain.errors import JobNotFound, NotFound
 from raylift.domain.job import Job
 from raylift.domain.lease import Lease
+from raylift.engines.batches.directory import BatchDirectory
 from raylift.settings import PlatformSettings, RetentionSettings
 from raylift.supervisor.housekeeping.retention import Retention
 from tests.contract.samples import NOW, SCRIPT, add, finish, spec_of, start
@@ -165,3 +167,17 @@ def test_directory_that_is_hard_to_remove_is_removed(world: World) -> None:
         os.chdir(here)
     world.look(DAY * 31)
     assert world.names() == set()
+
+
+def test_files_of_a_batch_are_removed_before_its_record(world: World) -> None:
+    spec = BatchSpec("churn", "1", Format.PARQUET)
+    ended, running = world.finished(batch=spec), add(world.store, batch=spec)
+    root = world.attempts.parent / "batches"
+    for job_id in (ended.job_id, running.job_id, "job_unknown"):
+        BatchDirectory(root, job_id).make()
+    world.look(DAY * 6, batch_files_days=7)
+    assert {path.name for path in root.iterdir()} == {ended.job_id, running.job_id, "job_unknown"}
+    os.utime(root / "job_unknown", (0, 0))
+    world.look(DAY * 8, batch_files_days=7)
+    assert {path.name for path in root.iterdir()} == {running.job_id}
+    assert world.store.jobs.get(ended.job_id).spec.batch == spec

@@ -16,6 +16,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from raylift.api.headers import OWNER_HEADER, SCALE_UP_TIMEOUT
+from raylift.api.jobs.batches import BatchPage
 from raylift.api.jobs.schedules import ScheduleRunPage
 from raylift.api.monitoring.monitors import AlertPage, WindowPage
 from raylift.api.observations import FeedbackPage
@@ -28,6 +29,7 @@ from raylift.domain.errors import DeploymentUnhealthy
 
 View = TypeVar("View", bound=BaseModel)
 Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView, WindowPage, AlertPage)
+Page = TypeVar("Page", JobPage, BatchPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView)
 
 ATTEMPTS: Final = 4
 """Attempts of one request, with pauses of 0.25, 0.5 and 1 seconds."""

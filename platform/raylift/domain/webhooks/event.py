@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from raylift.domain.batches.batch import BatchSpec
 from raylift.domain.job import Job, JobStatus
 from raylift.domain.models.deployment import Deployment
 from raylift.domain.monitoring.monitor import Alert, Window, alert_data
@@ -24,6 +25,11 @@ class EventType(StrEnum):
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
+    BATCH_QUEUED = "batch.queued"
+    BATCH_RUNNING = "batch.running"
+    BATCH_COMPLETED = "batch.completed"
+    BATCH_FAILED = "batch.failed"
+    BATCH_CANCELLED = "batch.cancelled"
     SCHEDULE_MISSED = "schedule.missed"
     MODEL_VERSION_REGISTERED = "model_version.registered"
     """The platform has seen the version for the first time."""
@@ -51,6 +57,13 @@ _OF_STATUS: Final[Mapping[JobStatus, EventType]] = {
     JobStatus.FAILED: EventType.JOB_FAILED,
     JobStatus.CANCELLED: EventType.JOB_CANCELLED,
 }
+_OF_BATCH: Final[Mapping[JobStatus, EventType]] = {
+    JobStatus.QUEUED: EventType.BATCH_QUEUED,
+    JobStatus.RUNNING: EventType.BATCH_RUNNING,
+    JobStatus.COMPLETED: EventType.BATCH_COMPLETED,
+    JobStatus.FAILED: EventType.BATCH_FAILED,
+    JobStatus.CANCELLED: EventType.BATCH_CANCELLED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +82,10 @@ class PlatformEvent:
 
 
 def job_event(job: Job) -> PlatformEvent:
-    """Return the event of a job that has entered its present status."""
+    """Return the event of a job that has entered its present status: of a batch, where it is one."""
     spec = job.spec
+    if spec.batch is not None:
+        return _batch_event(job, spec.batch)
     data = {
         "job_id": job.job_id,
         "status": job.status,
@@ -95,6 +110,30 @@ def job_event(job: Job) -> PlatformEvent:
     }
     type_ = _OF_STATUS[job.status]
     return PlatformEvent(type_, job.job_id, job.entered_at, data, spec.model_name, spec.experiment_name, spec.owner)
+
+
+def _batch_event(job: Job, batch: BatchSpec) -> PlatformEvent:
+    spec = job.spec
+    data = {
+        "batch_id": job.job_id,
+        "status": job.status,
+        "reason": job.reason,
+        "message": job.message,
+        "workspace": spec.workspace,
+        "owner": spec.owner,
+        "model_name": batch.model_name,
+        "model_version": batch.version,
+        "alias": batch.alias,
+        "input": batch.input,
+        "output": batch.output,
+        "attempt": job.attempt,
+        "tags": dict(spec.tags),
+        "created_at": _text(job.created_at),
+        "started_at": _text(job.started_at),
+        "finished_at": _text(job.finished_at),
+    }
+    type_ = _OF_BATCH[job.status]
+    return PlatformEvent(type_, job.job_id, job.entered_at, data, batch.model_name, spec.experiment_name, spec.owner)
 
 
 def missed_event(schedule: Schedule, run: ScheduleRun) -> PlatformEvent:

@@ -27,6 +27,8 @@ from job_entrypoints.contract import (
     TEMPORARY_FOLDER,
     WORK_FOLDER,
 )
+from raylift.domain.batches import order as batch_order
+from raylift.domain.batches.order import BatchOrder
 from raylift.domain.job import Isolation, Job, JobSpec
 from raylift.domain.project import unpack
 from raylift.engines.attempts.progress import LiveUsage, Progress, read_live_usage, read_progress
@@ -61,6 +63,7 @@ class AttemptDirectory:
         platform: PlatformSettings | None = None,
         variables: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
+        batch: BatchOrder | None = None,
     ) -> None:
         """Write the wrapper's instructions and the script. Safe to repeat until the attempt has started.
 
@@ -75,6 +78,7 @@ class AttemptDirectory:
             platform: Folders and ports that a sandboxed script cannot reach. None: there is no sandbox.
             variables: Environment variables of the platform for the script. They win over the user's.
             secrets: Variables of the job's secrets. The wrapper masks their values in the output.
+            batch: Order of a batch, which its script finds beside it.
         """
         source = self.path / SOURCE_FOLDER
         source.mkdir(parents=True, exist_ok=True)
@@ -84,6 +88,8 @@ class AttemptDirectory:
         draft = self.path / ".script"
         draft.write_bytes(script)
         draft.replace(source / job.spec.script_name)
+        if batch is not None:
+            (source / batch_order.FILE).write_bytes(batch.as_json())
         if project is not None:
             self._unpack(project)
         record = _attempt_record(job, self.path.name, mlflow_url, settings, secrets or {})
@@ -92,6 +98,8 @@ class AttemptDirectory:
         record["in_overlay"] = in_overlay
         if platform is not None and is_sandboxed(job.spec, settings):
             record |= _sandbox_record(job.spec, platform)
+        if batch is not None:
+            record["batch_directory"] = batch.directory
         record["environment"] |= dict(variables or {})
         if project is not None and job.spec.entrypoint is not None:
             record["script_path"] = str(self.path / WORK_FOLDER / job.spec.entrypoint)
@@ -256,13 +264,18 @@ def _sandbox_record(spec: JobSpec, platform: PlatformSettings) -> AttemptRecord:
             "isolation": SANDBOX,
             "isolation_required": settings.isolation == "required",
             "network": spec.network.value,
-            "readable_paths": [str(path) for path in settings.readable_paths],
+            "readable_paths": [str(path) for path in (*settings.readable_paths, *_of_models(spec, platform))],
             "writable_paths": [str(path) for path in settings.writable_paths],
             "protected_paths": [str(path) for path in platform.protected_paths],
             "refused_ports": platform.refused_ports,
             "job_users": [settings.first_user, settings.users],
         },
     )
+
+
+def _of_models(spec: JobSpec, platform: PlatformSettings) -> tuple[Path, ...]:
+    """Paths that models may read: a batch loads one."""
+    return tuple(path.expanduser() for path in platform.serving.readable_paths) if spec.batch is not None else ()
 
 
 def _attempt_record(

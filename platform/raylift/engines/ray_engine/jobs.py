@@ -105,8 +105,11 @@ class RayJobs:
         metadata: Mapping[str, str],
         avoid_nodes: Sequence[str] = (),
         on_node: str | None = None,
+        node_labels: Mapping[str, str] | None = None,
     ) -> None:
-        """Submit. An existing submission of this id counts as success. Ray chooses a node, but none of ``avoid_nodes``.
+        """Submit. An existing submission of this id counts as success.
+
+        Ray chooses a node that has ``node_labels``, but none of ``avoid_nodes``.
 
         With ``on_node`` it starts there, and holds GPUs alone: its CPUs and memory are those of its placement group.
 
@@ -129,6 +132,11 @@ class RayJobs:
         selector = {**self._node_labels, **({_NODE_ID: f"!in({','.join(avoid_nodes)})"} if avoid_nodes else {})}
         if on_node is not None:
             selector[_NODE_ID] = f"in({on_node})"
+        selector = {
+            **self._node_labels,
+            **(node_labels or {}),
+            **({_NODE_ID: f"!in({','.join(avoid_nodes)})"} if avoid_nodes else {}),
+        }
         if selector:
             body["entrypoint_label_selector"] = selector
         answer = self._call("POST", "/api/jobs/", json=body)

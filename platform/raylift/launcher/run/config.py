@@ -16,6 +16,7 @@ from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
 from raylift.settings import (
     AuthMode,
+    BatchSettings,
     EnvironmentSettings,
     GatewaySettings,
     JobSettings,
@@ -84,6 +85,7 @@ class LocalConfig(_Section):
     mlflow: MlflowServer
     startup: Startup
     jobs: JobSettings
+    batches: BatchSettings
     serving: ServingSettings
     supervisor: SupervisorSettings
     gateway: GatewaySettings

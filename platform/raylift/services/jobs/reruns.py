@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from raylift.domain.errors import FieldError
+from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.job import Isolation, Job, JobSpec, Network, Origin, Resources, Workers
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
@@ -31,6 +31,13 @@ class RerunChanges:
     network: Network | None = None
     take_traffic: bool = False
     """Let the new version answer requests that name only the model."""
+
+
+def require_rerunnable(job: Job) -> None:
+    """Raise InvalidRequest for a batch: its output exists, and its alias may name another version by now."""
+    if job.spec.batch is not None:
+        detail = "is a batch, which is not run again: start a new one (raylift batch, POST /mlops/batches)"
+        raise InvalidRequest.of(FieldError("job_id", detail))
 
 
 def rerun_spec(first: Job, changes: RerunChanges, owner: str | None = None) -> JobSpec:

@@ -15,10 +15,11 @@ from raylift.domain.job import Attempt, Event, Job, JobState
 from raylift.domain.models.deployment import Deployment
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.attempts.progress import LiveUsage
+from raylift.engines.batches.directory import BatchDirectory
 from raylift.engines.environments.overlays.build_record import BuildRecord
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
-from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
+from raylift.services.jobs.reruns import RerunChanges, check_rerun, require_rerunnable, rerun_spec
 from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.services.ports import Clock, utc_now
 from raylift.services.secrets import SecretService
@@ -74,10 +75,12 @@ class TrainingService:
         secrets: SecretService,
         reasons: WaitReasons,
         attempts_dir: Path,
+        batches_dir: Path,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
         self._attempts_dir = attempts_dir
+        self._batches_dir = batches_dir
         self._logs = logs
         self._settings = settings
         self._quotas = jobs.quotas
@@ -177,6 +180,7 @@ class TrainingService:
             QuotaExceeded: the owner has as many waiting jobs as its quota allows.
         """
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
+        require_rerunnable(first)
         spec = rerun_spec(first, changes, owner)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
         errors += self._secrets.check(spec.workspace, spec.secrets)
@@ -203,6 +207,8 @@ class TrainingService:
         submission_ids = [attempt.submission_id for attempt in self._store.jobs.attempts(job_id)]
         self._store.jobs.delete(job_id)
         self._logs.remove(submission_ids)
+        if job.spec.batch is not None:
+            BatchDirectory(self._batches_dir, job_id).remove()
 
     def _live_usage(self, job: Job) -> LiveUsage | None:
         if job.state is not JobState.SCRIPT or job.submission_id is None:

@@ -112,7 +112,7 @@ class UploadChecks:
         yield from check_fit(request.resources, self._capacity)
         if request.register is not None and request.model_name is None:
             yield FieldError("register", "chooses the model to register, but there is no model_name to register it as")
-        yield from _tags(request.tags)
+        yield from check_tags(request.tags)
         yield from check_sweep(request, self._settings.max_sweep_jobs)
 
     def _timeout(self, seconds: int) -> Iterator[FieldError]:
@@ -121,7 +121,7 @@ class UploadChecks:
             yield FieldError("timeout_seconds", f"is {seconds}; it must be from {least} to {most} seconds")
 
 
-def _tags(tags: Mapping[str, str]) -> Iterator[FieldError]:
+def check_tags(tags: Mapping[str, str]) -> Iterator[FieldError]:
     if len(tags) > _MAX_TAGS:
         yield FieldError("tags", f"has {len(tags)} tags; at most {_MAX_TAGS} are taken")
     for name, value in tags.items():

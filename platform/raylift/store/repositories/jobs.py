@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.dml import ReturningInsert
 
 from raylift.domain.errors import JobNotFinished, JobNotFound
-from raylift.domain.identifiers import TAG_SCHEDULE
+from raylift.domain.identifiers import TAG_BATCH, TAG_SCHEDULE
 from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus, QueuedJob, Reason, Resources
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
@@ -318,6 +318,8 @@ def insert(session: Session, job: Job) -> bool:
     tags = {_indexed(key): _indexed(value) for key, value in job.spec.tags.items()}
     if job.spec.schedule is not None:
         tags[TAG_SCHEDULE] = job.spec.schedule.name
+    if job.spec.batch is not None:
+        tags[TAG_BATCH] = job.spec.batch.model_name
     if tags:
         rows = [{"job_id": job.job_id, "key": k, "value": v, "created_at": job.created_at} for k, v in tags.items()]
         session.execute(insert_into(session, JobTagRow), rows)

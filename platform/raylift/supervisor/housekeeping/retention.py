@@ -19,6 +19,7 @@ from job_entrypoints.contract import adopted_job_id
 from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.domain.models.series import MINUTE, MINUTES_KEPT, TEN_MINUTES
 from raylift.engines.attempts.directory import AttemptDirectory, attempts_on_disk
+from raylift.engines.batches.directory import BatchDirectory, batches_on_disk
 from raylift.engines.metrics.counter_files import merge_dead, remove_totals
 from raylift.engines.metrics.payload_files import remove_payloads
 from raylift.engines.metrics.sketch_settings import sketches_directory
@@ -53,6 +54,7 @@ class Retention:
         jobs = sum(self._forget(job_id) for job_id in self._due(now))
         if jobs:
             self._store.sweeps.forget_empty()
+        self._clear_batches(now)
         directories = sum(self._clear(name, ends, now) for name, ends in self._attempts())
         while self._store.history.forget_keys(now):
             pass
@@ -89,7 +91,20 @@ class Retention:
         # Afterwards: files without a record are found below, but a record without files would promise a log.
         for submission_id in submissions:
             AttemptDirectory(self._attempts_dir, submission_id).remove()
+        BatchDirectory(self._platform_settings.batches_dir, job_id).remove()
         return True
+
+    def _clear_batches(self, now: datetime) -> None:
+        """Remove directories of batches that ended long ago, and of those without a job."""
+        root, days = self._platform_settings.batches_dir, self._settings.batch_files_days
+        names = iter(batches_on_disk(root))
+        while part := list(islice(names, _NAMES_AT_ONCE)):
+            ends = self._store.history.ends_of(set(part))
+            for job_id in part:
+                directory, end = BatchDirectory(root, job_id), ends.get(job_id)
+                is_orphan = job_id not in ends and directory.age_seconds() > _ORPHAN_AGE.total_seconds()
+                if is_orphan or (end is not None and _is_past(end, days, now)):
+                    directory.remove()
 
     def _attempts(self) -> Iterator[tuple[str, Mapping[str, datetime | None]]]:
         """Yield each directory of an attempt with the ends of the jobs that it may belong to; none for an orphan."""

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from raylift.domain.errors import EngineUnavailable, SecretNotFound, SecretUnreadable, StaleJob, StaleLease
+from raylift.domain.errors import DeploymentNotFound, EngineUnavailable, SecretNotFound, SecretUnreadable, StaleJob, StaleLease
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
 from raylift.domain.sources.script_notes import ScriptNotes
 from raylift.engines.attempts.orphan_processes import end_orphans
+from raylift.engines.batches.directory import BatchDirectory
 from raylift.engines.environments import EnvironmentBuildFailed, EnvironmentUnresolvable
 from raylift.engines.environments.overlays.overlay import environment_hash
 from raylift.engines.mlflow_engine.client import MlflowRefused
@@ -203,7 +204,7 @@ class JobExecutor:
                 self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)
         except GroupNotPlaced as error:
             self._carry_out(lease, job, lost(job, error.detail, self._settings.jobs))
-        except (SubmissionRefused, SecretNotFound, SecretUnreadable) as error:
+        except (DeploymentNotFound, SecretNotFound, SecretUnreadable, SubmissionRefused) as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
 
     def _stop(self, lease: Lease, job: Job, reason: Reason) -> None:
@@ -215,6 +216,11 @@ class JobExecutor:
         self._ray_jobs.stop(directory.path.name)
 
     def _register(self, lease: Lease, job: Job) -> None:
+        if job.spec.batch is not None:
+            result = BatchDirectory(self._settings.batches_dir, job.job_id).result()
+            message = "Done. Its result cannot be read." if result is None else result.sentence()
+            self._move(lease, job, JobState.COMPLETED, message=message)
+            return
         try:
             made = register(job, self._tracking, self._registry, self._notes(job), self._lost_attempts(job))
         except NoModelLogged as error:

@@ -18,8 +18,11 @@ from job_entrypoints.contract import (
     WORKERS_VARIABLE,
     wrapper_command,
 )
+from job_entrypoints.contract import GATEWAY_VARIABLE, JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
+from raylift.domain.batches.order import BatchOrder
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
+from raylift.domain.nodes.labels import CONTROL
 from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.mlflow_engine.credentials import job_variables
@@ -53,6 +56,7 @@ class JobSubmitter:
         Raises:
             SubmissionRefused: Ray does not take the submission.
             SecretNotFound, SecretUnreadable: the values of a secret or of a variable cannot be had.
+            DeploymentNotFound: the version of a batch was deleted.
             EngineUnavailable: Ray does not answer.
         """
         directory = self.directory(job)
@@ -68,6 +72,7 @@ class JobSubmitter:
             platform=self._settings,
             variables={**self._mlflow_credential(job), **(self._gang_variables(job, group) if group else {})},
             secrets=self._store.secrets.values(job.spec.workspace, job.spec.secrets).variables,
+            batch=self._batch_order(job),
         )
         runtime_env = self._runtime_env(job, directory.path.name, mechanism, group)
         # The last check: the job was read before its requirements were resolved, which may take minutes.
@@ -85,8 +90,33 @@ class JobSubmitter:
             },
             avoid_nodes=self._placement.to_avoid(job.job_id, job.spec.resources),
             on_node=None if group is None or group.place is None else group.place.script,
+            # A batch needs its directory, which is on the platform's machine.
+            node_labels=CONTROL if job.spec.batch is not None and self._settings.cluster is not None else {},
         )
         return True
+
+    def _batch_order(self, job: Job) -> BatchOrder | None:
+        """Return the order of a batch; None for other jobs.
+
+        Raises:
+            DeploymentNotFound: its version was deleted.
+        """
+        spec, settings = job.spec.batch, self._settings
+        if spec is None:
+            return None
+        row = self._store.deployments.get(spec.model_name, spec.version)
+        folders = settings.jobs
+        return BatchOrder(
+            job_id=job.job_id,
+            spec=spec,
+            directory=str(settings.batches_dir / job.job_id),
+            model_uri=row.model_uri,
+            mlflow_url=settings.mlflow_url,
+            files=row.files,
+            readable=tuple(str(path) for path in (*folders.readable_paths, *folders.writable_paths)),
+            writable=tuple(str(path) for path in folders.writable_paths),
+            processes=max(1, int(job.spec.resources.cpus)),
+        )
 
     def _mlflow_credential(self, job: Job) -> dict[str, str]:
         # From now on: it may wait for Ray, run to its deadline, and log its model while it stops.

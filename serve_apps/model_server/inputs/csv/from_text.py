@@ -40,9 +40,13 @@ def columns_from_csv(body: bytes, schema: Schema) -> Columns:
     """
     table = _without_index(read_csv_table(body), schema)
     _refuse_repeated(table.header)
-    types = _types(table.header, schema)
-    columns = [_converted(fields, kind) for kind, fields in zip(types, table.columns, strict=True)]
-    return Columns(dict(zip(table.header, columns, strict=True)))
+    return Columns(typed_columns(table.header, table.columns, schema))
+
+
+def typed_columns(header: Sequence[str], columns: Sequence[Fields], schema: Schema) -> dict[str, list[Any]]:
+    """Return the columns of a CSV with the values that JSON would have, by the schema."""
+    types = _types(header, schema)
+    return {name: _converted(fields, kind) for name, kind, fields in zip(header, types, columns, strict=True)}
 
 
 def _without_index(table: CsvTable, schema: Schema) -> CsvTable:

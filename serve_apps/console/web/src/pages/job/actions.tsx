@@ -28,10 +28,16 @@ export function JobActions({ job, onDone }: { job: JobView; onDone: () => void }
           Cancel
         </button>
       )}
-      <button type="button" disabled={!right.isGiven} title={right.why} onClick={() => ask("rerun")}>
-        Run again
-      </button>
-      {isFinal && right.isGiven && (
+      {job.kind === "batch" ? (
+        <a class="button" href={link("batches", job.job_id)}>
+          Batch
+        </a>
+      ) : (
+        <button type="button" disabled={!right.isGiven} title={right.why} onClick={() => ask("rerun")}>
+          Run again
+        </button>
+      )}
+      {isFinal && right.isGiven && job.kind !== "batch" && (
         <a class="button" href={`${link("schedules", "new")}?job=${job.job_id}`}>
           Schedule
         </a>

@@ -1,0 +1,1 @@
+"""Batches: predictions for files."""

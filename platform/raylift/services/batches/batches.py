@@ -1,0 +1,246 @@
+"""Submits and shows batches. A batch is a job, so all that jobs have is theirs: the queue, logs, cancel, retries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from raylift.domain.batches.batch import SCRIPT, SCRIPT_NAME, BatchSpec, Format, format_of, is_file_name
+from raylift.domain.errors import DeploymentNotReady, FieldError, InvalidRequest, NotFound, VersionNotFound
+from raylift.domain.identifiers import TAG_BATCH, new_job_id, version_number
+from raylift.domain.job import Isolation, Job, JobSpec, JobStatus, Network
+from raylift.domain.models.deployment import Deployment, DeploymentStatus
+from raylift.engines.batches.directory import BatchDirectory, BatchProgress, BatchResult, OpenFile
+from raylift.services.batches.paths import check_formats, check_input, check_output, check_upload_name, location_of
+from raylift.services.batches.request import BatchRequest
+from raylift.services.cluster.capacity import Capacity
+from raylift.services.jobs.training import Submission, TrainingService
+from raylift.services.ports import Clock, Registry, utc_now
+from raylift.services.secrets import SecretService
+from raylift.services.uploads.checks import check_tags
+from raylift.services.uploads.resources import check_fit, check_memory, check_owner
+from raylift.settings import PlatformSettings
+from raylift.store import JobFilter, Store
+
+_SCRIPT: Final = SCRIPT.encode()
+_RETRY_SECONDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch with what its program reports."""
+
+    job: Job
+    spec: BatchSpec
+    progress: BatchProgress | None
+    result: BatchResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """Newest first."""
+
+    batches: list[Batch]
+    next_cursor: str | None
+
+
+class BatchService:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        training: TrainingService,
+        settings: PlatformSettings,
+        *,
+        capacity: Capacity,
+        secrets: SecretService,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._store, self._registry, self._training, self._settings = store, registry, training, settings
+        self._capacity, self._secrets, self._clock = capacity, secrets, clock
+
+    def submit(self, request: BatchRequest, *, key: str | None = None, body_sha256: str = "") -> Submission:
+        """Commit a batch to the store. When this returns, it will end in exactly one final state.
+
+        Raises:
+            InvalidRequest: a field is wrong; ``errors`` names each.
+            ModelNotFound, VersionNotFound: there is no such model, version or alias.
+            DeploymentNotReady: the platform has not read the version's files yet.
+            IdempotencyMismatch: ``key`` came with another body before.
+            QuotaExceeded: the owner has as many waiting jobs as its quota allows.
+        """
+        errors = list(self._errors(request))
+        if errors:
+            raise InvalidRequest.of(*errors)
+        spec = self._spec(request, self._deployment(request))
+        now = self._clock()
+        job_id = new_job_id(now.timestamp())
+        directory = BatchDirectory(self._settings.batches_dir, job_id)
+        stored = False
+        try:
+            # Before the job: the supervisor may start it at once.
+            directory.make()
+            for file in request.uploads:
+                directory.add_input(file.name, file.content)
+            job = self._store.jobs.add(
+                spec,
+                _SCRIPT,
+                job_id=job_id,
+                now=now,
+                idempotency=self._training.idempotency(key, body_sha256),
+                max_queued=self._settings.jobs.quotas.of(spec.account).max_queued_jobs,
+            )
+            stored = job.job_id == job_id
+        finally:
+            if not stored:
+                directory.remove()
+        return Submission(job, repeated=not stored)
+
+    def get(self, job_id: str) -> Batch:
+        """Raises JobNotFound, or NotFound for a job that is no batch."""
+        return self._batch(self._training.details(job_id).job)
+
+    def page(
+        self, *, model_name: str | None, status: JobStatus | None, workspace: str | None, limit: int, cursor: str | None
+    ) -> BatchPage:
+        wanted = JobFilter(status, tag=(TAG_BATCH, model_name), workspace=workspace)
+        page = self._training.page(wanted, limit=limit, cursor=cursor)
+        return BatchPage([self._batch(job) for job in page.jobs], page.next_cursor)
+
+    def output(self, job_id: str) -> OpenFile:
+        """Open the output that the platform keeps for a batch.
+
+        Raises:
+            NotFound: there is none: the batch has not completed, writes elsewhere, or its files were removed.
+        """
+        batch = self.get(job_id)
+        file = self._directory(job_id).open_output(batch.spec.output_format)
+        return file if file is not None else _missing(batch)
+
+    def rejected(self, job_id: str) -> OpenFile:
+        """Open the rejected rows that the platform keeps for a batch. Raises NotFound."""
+        batch = self.get(job_id)
+        file = self._directory(job_id).open_rejected()
+        if file is None and batch.spec.output is None and batch.result is not None and not batch.result.rejected:
+            raise NotFound(f"The batch {job_id} has no rejected rows.", job_id=job_id)
+        return file if file is not None else _missing(batch)
+
+    def _directory(self, job_id: str) -> BatchDirectory:
+        return BatchDirectory(self._settings.batches_dir, job_id)
+
+    def _batch(self, job: Job) -> Batch:
+        if job.spec.batch is None:
+            raise NotFound(f"The job {job.job_id} is no batch.", job_id=job.job_id)
+        directory = self._directory(job.job_id)
+        result = directory.result() if job.status is JobStatus.COMPLETED else None
+        return Batch(job, job.spec.batch, directory.progress() if not job.is_final or result is None else None, result)
+
+    def _errors(self, request: BatchRequest) -> Iterator[FieldError]:
+        settings = self._settings.jobs
+        yield from check_owner(request.owner, request.workspace, request.resources, settings.quotas)
+        if request.version is not None and request.alias is not None:
+            yield FieldError("alias", "cannot be given with model_version: one of them names the version")
+        if (request.input is None) == (not request.uploads):
+            yield FieldError("input", "is required: a path on the platform's machine, s3://, or uploaded files, one of them")
+        if request.input is not None:
+            yield from check_input(request.input, settings)
+        yield from _check_uploads([file.name for file in request.uploads])
+        if request.output is not None:
+            yield from check_output(request.output, settings)
+        yield from check_formats(request.output, request.output_format)
+        yield from check_memory(request.resources.memory_bytes, settings.min_memory_bytes)
+        yield from check_fit(request.resources, self._capacity)
+        yield from self._secrets.check(request.workspace, request.secrets)
+        yield from check_tags(request.tags)
+        least, most = settings.min_timeout_seconds, self._settings.batches.max_timeout_seconds
+        if not least <= request.timeout_seconds <= most:
+            yield FieldError("timeout_seconds", f"is {request.timeout_seconds}; it must be from {least} to {most} seconds")
+
+    def _deployment(self, request: BatchRequest) -> Deployment:
+        """Return the deployment of the version that the request names now: its files and its environment."""
+        name, version = request.model_name, request.version
+        if request.alias is not None:
+            version = self._registry.version_of_alias(name, request.alias)
+        rows = self._store.deployments.list(name)
+        if version is None:
+            row = _newest(rows)
+            if row is None:
+                self._registry.model(name)
+                raise VersionNotFound(f"{name!r} has no version that can be loaded: name one.", model_name=name, versions=[])
+        else:
+            row = next((each for each in rows if each.version == version), None)
+        if row is None:
+            registered = self._registry.version(name, version or "")  # Raises the better error for one that does not exist.
+            raise VersionNotFound(
+                f"{name!r} version {registered.version} was never deployed, so its files are unknown: deploy it first.",
+                model_name=name,
+                versions=[each.version for each in rows],
+            )
+        if row.files is None:
+            detail = f"{name} version {row.version} is new, and its files are still being read: try again in some seconds."
+            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
+        return row
+
+    def _spec(self, request: BatchRequest, row: Deployment) -> JobSpec:
+        output = None if request.output is None else location_of(request.output)
+        named = format_of(output) if output is not None and is_file_name(output) else None
+        batch = BatchSpec(
+            model_name=row.model_name,
+            version=row.version,
+            alias=request.alias,
+            input=None if request.input is None else location_of(request.input),
+            output=output,
+            uploads=tuple(file.name for file in request.uploads),
+            input_format=request.input_format,
+            output_format=request.output_format or named or Format.PARQUET,
+            columns=None if request.columns is None else tuple(request.columns),
+            keep=None if request.keep is None else tuple(request.keep),
+            probabilities=request.probabilities,
+            on_error=request.on_error,
+            stamp=request.stamp,
+            params=request.params,
+        )
+        return JobSpec(
+            script_sha256=hashlib.sha256(_SCRIPT).hexdigest(),
+            script_name=SCRIPT_NAME,
+            experiment_name=row.model_name,
+            environment=row.config.environment,
+            secrets=tuple(request.secrets),
+            timeout_seconds=request.timeout_seconds,
+            resources=request.resources,
+            max_retries=request.max_retries,
+            priority=request.priority,
+            autolog=False,
+            deploy=False,
+            take_traffic=False,
+            tags=request.tags,
+            owner=request.owner,
+            workspace=request.workspace,
+            environment_lock=row.environment_lock,
+            isolation=Isolation.SANDBOX,
+            network=Network.FULL,  # As a replica's model has it.
+            batch=batch,
+        )
+
+
+def _check_uploads(names: Sequence[str]) -> Iterator[FieldError]:
+    for name in names:
+        yield from check_upload_name(name)
+    if len(set(names)) < len(names):
+        yield FieldError("file", "is given twice under one name: give each file a name of its own")
+
+
+def _newest(rows: Sequence[Deployment]) -> Deployment | None:
+    able = [row for row in rows if row.wanted and row.status is not DeploymentStatus.UNHEALTHY]
+    return max(able, key=lambda row: version_number(row.version), default=None)
+
+
+def _missing(batch: Batch) -> OpenFile:
+    job_id = batch.job.job_id
+    if batch.spec.output is not None:
+        raise NotFound(f"The batch {job_id} writes to {batch.spec.output}: read it there.", job_id=job_id)
+    if batch.job.status is not JobStatus.COMPLETED:
+        raise NotFound(f"The batch {job_id} is {batch.job.status}: it has no output.", job_id=job_id)
+    raise NotFound(f"The files of the batch {job_id} were removed after their retention.", job_id=job_id)

@@ -1,0 +1,122 @@
+"""Checks of the paths of a batch. It may read and write what a sandboxed script may, and nothing more.
+
+The kernel holds that for the batch's process as well (docs/adr/0028). These checks come first, with a sentence; a path outside
+of the folders is refused before anything is looked up there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from raylift.domain.batches.batch import Format, format_of, is_file_name
+from raylift.domain.errors import FieldError
+from raylift.settings import JobSettings
+
+_S3: Final = "s3://"
+_FILE: Final = "file://"
+_PATTERN: Final = re.compile(r"[*?\[]")
+_LONGEST: Final = 4096
+
+
+def location_of(text: str) -> str:
+    """Return a location without ``file://``."""
+    return text.removeprefix(_FILE) if text.startswith(f"{_FILE}/") else text
+
+
+def check_input(text: str, settings: JobSettings) -> Iterator[FieldError]:
+    """Yield what is wrong with an input."""
+    yield from _form("input", text)
+    location = location_of(text)
+    if not _is_path(location):
+        return
+    fixed = _fixed_part(location)
+    if not _is_within(fixed, (*settings.readable_paths, *settings.writable_paths)):
+        yield FieldError(
+            "input",
+            f"{location} is outside of the folders that batches may read. An operator can add one to jobs.readable_paths; "
+            "small files can be uploaded instead",
+        )
+    elif not _has_files(location):
+        yield FieldError("input", f"{location} does not exist on the platform's machine: check the path")
+
+
+def check_output(text: str, settings: JobSettings) -> Iterator[FieldError]:
+    """Yield what is wrong with an output."""
+    yield from _form("output", text)
+    location = location_of(text)
+    if _PATTERN.search(location):
+        yield FieldError("output", "is a pattern: name one file, or a folder")
+    if not _is_path(location):
+        return
+    path = Path(location.rstrip("/"))
+    if not path.name:
+        yield FieldError("output", "has no name: name a file, or a folder")
+    elif not _is_within(str(path.parent), settings.writable_paths):
+        yield FieldError(
+            "output",
+            f"{location} is outside of the folders that batches may write. An operator can add one to jobs.writable_paths; "
+            "without an output the platform keeps the file for a download",
+        )
+    elif not path.parent.is_dir():
+        yield FieldError("output", f"{path.parent} is no folder on the platform's machine: make it first")
+    elif os.path.lexists(path):
+        yield FieldError("output", f"{location} exists already: remove it, or choose another")
+
+
+def check_formats(output: str | None, wanted: Format | None) -> Iterator[FieldError]:
+    """Yield an error where the name of the output says another format than the request."""
+    if output is None or wanted is None or not is_file_name(output):
+        return
+    named = format_of(output)
+    if named is not None and named is not wanted:
+        yield FieldError("output_format", f"is {wanted}, and the output's name says {named}: leave it out, or change the name")
+
+
+def check_upload_name(name: str) -> Iterator[FieldError]:
+    """Yield an error for a name that cannot be a file's here."""
+    if not name or name in (".", "..") or "/" in name or "\\" in name or not name.isprintable() or len(name.encode()) > 200:
+        yield FieldError("file", f"has the name {name!r}: give it a plain file name of at most 200 bytes")
+
+
+def _form(field: str, text: str) -> Iterator[FieldError]:
+    location = location_of(text)
+    if "\0" in text or len(text) > _LONGEST:
+        yield FieldError(field, f"holds a null byte, or is longer than {_LONGEST} characters")
+    elif location.startswith(_S3):
+        if not location.removeprefix(_S3).partition("/")[2]:
+            yield FieldError(field, "names no object: write s3://BUCKET/KEY")
+    elif not location.startswith("/"):
+        yield FieldError(field, "is neither a path on the platform's machine (/data/rows.parquet) nor s3://BUCKET/KEY")
+    elif ".." in location.split("/"):
+        yield FieldError(field, "has .. in it: write the whole path")
+
+
+def _is_path(location: str) -> bool:
+    return location.startswith("/") and ".." not in location.split("/") and "\0" not in location and len(location) <= _LONGEST
+
+
+def _fixed_part(location: str) -> str:
+    """Return the folders before the first one with a wildcard; the whole path without any."""
+    parts = location.split("/")
+    first = next((index for index, part in enumerate(parts) if _PATTERN.search(part)), len(parts))
+    return "/".join(parts[:first]) or "/"
+
+
+def _is_within(path: str, roots: Sequence[Path]) -> bool:
+    """Return True for a path that lies in one of the folders, by its name and with its links followed."""
+    for root in roots:
+        known = Path(os.path.normpath(root))
+        if Path(os.path.normpath(path)).is_relative_to(known) and Path(path).resolve().is_relative_to(known.resolve()):
+            return True
+    return False
+
+
+def _has_files(location: str) -> bool:
+    if not _PATTERN.search(location):
+        return Path(location).exists()
+    base = _fixed_part(location)
+    return next(Path(base).glob(location.removeprefix(base).lstrip("/")), None) is not None
