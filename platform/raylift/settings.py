@@ -14,6 +14,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
 from raylift.access_settings import OidcSettings, ReportSettings, TlsSettings, WebhookSettings
+from raylift.dataset_settings import DatasetSettings
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
@@ -346,6 +347,8 @@ class PlatformSettings(_Section):
     """Reports on scripts, packages and models."""
     webhooks: WebhookSettings = WebhookSettings()
     """Deliveries of events to webhooks."""
+    datasets: DatasetSettings = DatasetSettings()
+    """Datasets: limits, and where their bytes lie."""
     jobs: JobSettings = JobSettings()
     serving: ServingSettings = ServingSettings()
     supervisor: SupervisorSettings = SupervisorSettings()
@@ -390,6 +393,21 @@ class PlatformSettings(_Section):
     def payloads_dir(self) -> Path:
         """Payload logs (engines/metrics/payload_files.py)."""
         return self.state_dir / "payloads"
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Uploaded files of datasets (engines/datasets/blobs.py), unless they are in an object store."""
+        return self.state_dir / "blobs"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Parts of files that are being uploaded."""
+        return self.state_dir / "uploads"
+
+    @property
+    def data_cache_dir(self) -> Path:
+        """Copies of datasets for the jobs of this machine."""
+        return self.state_dir / "data_cache"
 
     @property
     def environments_dir(self) -> Path:

@@ -20,9 +20,7 @@ def put(store: Store, *files: DataFile, name: str = "churn", workspace: str = "d
     return put_version(store, *files, name=name, workspace=workspace)[0]
 
 
-def put_version(
-    store: Store, *files: DataFile, name: str = "churn", workspace: str = "default"
-) -> tuple[DatasetVersion, bool]:
+def put_version(store: Store, *files: DataFile, name: str = "churn", workspace: str = "default") -> tuple[DatasetVersion, bool]:
     is_folder = len(files) > 1
     version = DatasetVersion(
         workspace,

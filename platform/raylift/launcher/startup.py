@@ -90,6 +90,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         oidc=config.oidc,
         reports=config.reports,
         webhooks=config.webhooks,
+        datasets=config.datasets,
         mlflow_secret=mlflow_secret(record.state_dir) if config.auth is AuthMode.KEYS else None,
         jobs=config.jobs,
         serving=config.serving,

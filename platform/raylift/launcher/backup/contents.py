@@ -15,7 +15,7 @@ STORE_DUMP: Final = "raylift.dump"
 MLFLOW_DATABASE: Final = "mlflow/mlflow.db"
 ARTIFACTS: Final = "mlflow/artifacts"
 ATTEMPTS: Final = "attempts"
-FOLDERS: Final = ("payloads", "counters")
+FOLDERS: Final = ("payloads", "counters", "blobs")
 """Folders that are kept as they are."""
 SETTINGS: Final = "settings.yaml"
 KEYS: Final = "secrets-key"

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from raylift.access_settings import OidcSettings, ReportSettings, WebhookSettings
+from raylift.dataset_settings import DatasetSettings
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
 from raylift.settings import (
@@ -73,6 +74,7 @@ class LocalConfig(_Section):
     oidc: OidcSettings
     reports: ReportSettings
     webhooks: WebhookSettings
+    datasets: DatasetSettings
     host: Annotated[str, Field(min_length=1)]
     accept_nodes: bool
     insecure_no_auth: bool
@@ -134,7 +136,11 @@ def _with_absolute_paths(config: LocalConfig) -> LocalConfig:
     webhooks = (
         config.webhooks if ca_file is None else config.webhooks.model_copy(update={"ca_file": ca_file.expanduser().absolute()})
     )
-    return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks})
+    s3 = config.datasets.s3
+    if s3.credentials_file is not None:
+        s3 = s3.model_copy(update={"credentials_file": s3.credentials_file.expanduser().absolute()})
+    datasets = config.datasets.model_copy(update={"s3": s3})
+    return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks, "datasets": datasets})
 
 
 def usable_cores() -> int:

@@ -40,9 +40,7 @@ class DatasetRepository:
             values = columns(version) | {"version": last, "created_at": utc(version.created_at)}
             session.add(DatasetVersionRow(**values))
             session.flush()
-            rows = [
-                {**key, "version": last, **{name: getattr(file, name) for name in _FILE_COLUMNS}} for file in files
-            ]
+            rows = [{**key, "version": last, **{name: getattr(file, name) for name in _FILE_COLUMNS}} for file in files]
             session.execute(insert_into(session, DatasetFileRow), rows)
             return from_row(DatasetVersion, _one(session, version.workspace, version.name, last)), True
 

@@ -22,6 +22,7 @@ from raylift.engines.metrics.counter_files import merge_dead, remove_totals
 from raylift.engines.metrics.payload_files import remove_payloads
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor.housekeeping.dataset_files import DatasetFiles
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Retention:
         self._attempts_dir = settings.attempts_dir
         self._store = store
         self._clock = clock
+        self._data = DatasetFiles(settings, store)
 
     def remove_expired(self) -> None:
         """Remove once, a bounded number of records."""
@@ -64,6 +66,7 @@ class Retention:
         if (days := self._settings.webhook_deliveries_days) is not None:
             while self._store.webhooks.forget_before(now - timedelta(days=days)):
                 pass
+        self._data.remove_unused()
         remove_old_metrics(self._platform_settings, self._store, now)
         remove_old_series(self._platform_settings, self._store, now)
         if jobs or directories:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from raylift.domain.errors import EngineUnavailable, SecretNotFound, SecretUnreadable, StaleJob, StaleLease
+from raylift.domain.errors import DatasetNotFound, EngineUnavailable, SecretNotFound, SecretUnreadable, StaleJob, StaleLease
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
@@ -194,7 +194,7 @@ class JobExecutor:
         try:
             if not self._submitter.submit(job):
                 self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)
-        except (SubmissionRefused, SecretNotFound, SecretUnreadable) as error:
+        except (SubmissionRefused, DatasetNotFound, SecretNotFound, SecretUnreadable) as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
 
     def _stop(self, lease: Lease, job: Job, reason: Reason) -> None:

@@ -11,6 +11,7 @@ from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.mlflow_engine.credentials import job_variables
 from raylift.engines.ray_engine.jobs import RayJobs
+from raylift.services.datasets.job_data import JobData
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.placement import Placement
@@ -30,6 +31,7 @@ class JobSubmitter:
         self._store = store
         self._ray_jobs = ray_jobs
         self._placement = placement
+        self._data = JobData(store, settings)
 
     def submit(self, job: Job) -> bool:
         """Submit the present attempt. Returns False, without asking Ray, where the job was cancelled meanwhile.
@@ -37,6 +39,7 @@ class JobSubmitter:
         Raises:
             SubmissionRefused: Ray does not take the submission.
             SecretNotFound, SecretUnreadable: the values of a secret or of a variable cannot be had.
+            DatasetNotFound: a version of its data was deleted.
             EngineUnavailable: Ray does not answer.
         """
         directory = self.directory(job)
@@ -51,6 +54,7 @@ class JobSubmitter:
             in_overlay=mechanism == OVERLAY,
             platform=self._settings,
             variables=self._mlflow_credential(job),
+            data=self._data.for_attempt(job),
             secrets=self._store.secrets.values(job.spec.workspace, job.spec.secrets).variables,
         )
         runtime_env = self._runtime_env(job, directory.path.name, mechanism)
