@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from raylift.domain.datasets.dataset import DataFile, Dataset, DatasetUse, DatasetVersion
 from raylift.domain.errors import DatasetInUse, DatasetNotFound
+from raylift.store.engine import trail
 from raylift.store.engine.columns import utc
 from raylift.store.engine.dataset_tables import DatasetFileRow, DatasetRow, DatasetVersionRow
 from raylift.store.engine.tables import JobDataRow, JobRow
@@ -35,6 +36,7 @@ class DatasetRepository:
             same = _versions_of(version.workspace, version.name)
             known = session.scalar(select(DatasetVersionRow).where(same, DatasetVersionRow.digest == version.digest))
             if known is not None:
+                trail.name_target(session, f"{known.name}@{known.version}")
                 return from_row(DatasetVersion, known), False
             last = dataset.last_version = dataset.last_version + 1
             values = columns(version) | {"version": last, "created_at": utc(version.created_at)}
@@ -42,6 +44,7 @@ class DatasetRepository:
             session.flush()
             rows = [{**key, "version": last, **{name: getattr(file, name) for name in _FILE_COLUMNS}} for file in files]
             session.execute(insert_into(session, DatasetFileRow), rows)
+            trail.name_target(session, f"{version.name}@{last}")
             return from_row(DatasetVersion, _one(session, version.workspace, version.name, last)), True
 
     def get(self, workspace: str, name: str, version: int | None = None) -> DatasetVersion:
