@@ -229,7 +229,7 @@ if TYPE_CHECKING:
         single: str | None
         """Path of the only file; None: the variable names the folder."""
         source: str
-        """Where it comes from, for MLflow."""
+        """Its origin, for MLflow."""
         files: list[DataFileRecord]
 
     class DataFileRecord(TypedDict):

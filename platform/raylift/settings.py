@@ -9,7 +9,6 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
@@ -21,6 +20,7 @@ from raylift.domain.models.deployment import Batching, DeploymentConfig
 from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.domain.ports import refused_ports
 from raylift.domain.quota import Quota
+from raylift.run_settings import ClusterSettings, IngressSettings
 
 HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
@@ -285,31 +285,6 @@ class ObservabilitySettings(_Section):
     """Bytes of bodies that a process collects for a payload log before it writes a file."""
     payload_file_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Longest time that a process collects them, which a killed process may lose."""
-
-
-class IngressSettings(_Section):
-    """This machine's HAProxy, as prepared by the launcher."""
-
-    directory: Path
-    """Directory of its runtime socket and its map of names."""
-    token: str
-    """Token that replicas require of requests. Only the ingress knows it."""
-
-    def worked_on_by(self, model_name: str, version: str) -> Path:
-        """Directory in which a version's processes record the requests in progress (poison_requests.py)."""
-        # Beside HAProxy's directory, which they may not see.
-        return self.directory.with_name("worked-on") / quote(f"{model_name}:{version}", safe="")
-
-
-class ClusterSettings(_Section):
-    """Files and label for other machines that join, as prepared by the launcher."""
-
-    label: str
-    """Value of the label ``raylift.io/node`` of prepared nodes: the hash of the node document."""
-    document_file: Path
-    """The node document, without Ray's token (api/cluster/join.py)."""
-    join_token_file: Path
-    """File of the token that joining machines show."""
 
 
 class PlatformSettings(_Section):

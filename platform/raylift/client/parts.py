@@ -8,7 +8,7 @@ from raylift.api import paths
 from raylift.api.cluster.nodes import ClusterView, QueueView
 from raylift.api.cluster.overview import Overview
 from raylift.client.access import Audit, Keys
-from raylift.client.datasets import Datasets
+from raylift.client.data.datasets import Datasets
 from raylift.client.environments import Environments
 from raylift.client.http.connection import Connection
 from raylift.client.jobs.jobs import Jobs

@@ -41,7 +41,8 @@ from raylift.launcher.run.record import RunRecord, local_host, write_record
 from raylift.launcher.run.secret_keys import key_file, prepare_encryption_keys
 from raylift.launcher.run.session import make_session, session_path, temp_path
 from raylift.launcher.run.tokens import join_token_file, make_join_token, make_ray_token
-from raylift.settings import AuthMode, ClusterSettings, IngressSettings, PlatformSettings
+from raylift.run_settings import ClusterSettings, IngressSettings
+from raylift.settings import AuthMode, PlatformSettings
 from raylift.store import open_store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"

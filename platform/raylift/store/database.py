@@ -8,7 +8,7 @@ from raylift.store.engine.changes import Changes
 from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.transactions import Database
 from raylift.store.repositories.audit import AuditRepository
-from raylift.store.repositories.datasets import DatasetRepository
+from raylift.store.repositories.data.datasets import DatasetRepository
 from raylift.store.repositories.deployments import DeploymentRepository
 from raylift.store.repositories.feedback import FeedbackRepository
 from raylift.store.repositories.finished_jobs import HistoryRepository

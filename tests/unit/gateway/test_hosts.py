@@ -10,7 +10,8 @@ from starlette.datastructures import Headers
 
 from raylift.domain.errors import PlatformError
 from raylift.ingress.allowed_hosts import allowed_hosts, host_name
-from raylift.settings import GatewaySettings, IngressSettings, PlatformSettings
+from raylift.run_settings import IngressSettings
+from raylift.settings import GatewaySettings, PlatformSettings
 from serve_apps.gateway.http.hosts import Hosts
 
 

@@ -33,7 +33,7 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What was read of a version's tables, at a bounded cost."""
+    """Description of a version's tables, read at a bounded cost."""
 
     format: str | None = None
     """parquet, csv or jsonl; None: the files are no tables, or of several formats."""

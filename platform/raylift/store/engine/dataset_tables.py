@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Index
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from raylift.domain.datasets.dataset import Profile
@@ -67,3 +67,17 @@ class DatasetFileRow(Base):
         ),
         Index(None, "workspace", "sha256"),
     )
+
+
+class JobDataRow(Base):
+    """A version of a dataset that a job gets. No foreign key to it: the job outlives the version."""
+
+    __tablename__ = "job_data"
+
+    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
+    alias: Mapped[str] = mapped_column(Key, primary_key=True)
+    workspace: Mapped[str] = mapped_column(Key)
+    name: Mapped[str] = mapped_column(Key)
+    version: Mapped[int]
+
+    __table_args__ = (Index(None, "workspace", "name", "version", "job_id"),)

@@ -222,20 +222,6 @@ class SweepRow(Base):
     )
 
 
-class JobDataRow(Base):
-    """A version of a dataset that a job gets. No foreign key to it: the job outlives the version."""
-
-    __tablename__ = "job_data"
-
-    job_id: Mapped[str] = mapped_column(Key, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True)
-    alias: Mapped[str] = mapped_column(Key, primary_key=True)
-    workspace: Mapped[str] = mapped_column(Key)
-    name: Mapped[str] = mapped_column(Key)
-    version: Mapped[int]
-
-    __table_args__ = (Index(None, "workspace", "name", "version", "job_id"),)
-
-
 class SweepJobRow(Base):
     """A job's sweep and its position in it."""
 

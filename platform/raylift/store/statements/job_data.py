@@ -7,8 +7,7 @@ from sqlalchemy.orm import Session
 
 from raylift.domain.errors import DatasetNotFound
 from raylift.domain.job import Job
-from raylift.store.engine.dataset_tables import DatasetVersionRow
-from raylift.store.engine.tables import JobDataRow
+from raylift.store.engine.dataset_tables import DatasetVersionRow, JobDataRow
 from raylift.store.engine.transactions import insert_into
 
 

@@ -11,8 +11,8 @@ from raylift.domain.datasets.dataset import DataFile, Dataset, DatasetUse, Datas
 from raylift.domain.errors import DatasetInUse, DatasetNotFound
 from raylift.store.engine import trail
 from raylift.store.engine.columns import utc
-from raylift.store.engine.dataset_tables import DatasetFileRow, DatasetRow, DatasetVersionRow
-from raylift.store.engine.tables import JobDataRow, JobRow
+from raylift.store.engine.dataset_tables import DatasetFileRow, DatasetRow, DatasetVersionRow, JobDataRow
+from raylift.store.engine.tables import JobRow
 from raylift.store.engine.transactions import Database, insert_into
 from raylift.store.statements.records import columns, from_row
 
