@@ -122,7 +122,7 @@ def test_script_reads_its_data_and_changes_nothing(
     assert read == ["0\n", "1\n"]
     assert set(changes) == {"refused"}
     # Linked, so a copy takes no room where the platform's own bytes are.
-    assert os.path.samefile(files["a.csv"], state_dir / "data_cache" / ("k" * 64) / "a.csv")
+    assert files["a.csv"].samefile(state_dir / "data_cache" / ("k" * 64) / "a.csv")
 
 
 def test_other_bytes_end_the_attempt(with_data: Callable[..., Any], files: dict[str, Path], state_dir: Path) -> None:
@@ -144,7 +144,7 @@ def test_registered_file_is_copied(with_data: Callable[..., Any], files: dict[st
     with_data(dataset(files, ours=False))
     copy = state_dir / "data_cache" / ("k" * 64) / "a.csv"
     assert copy.read_text() == "0\n"
-    assert not os.path.samefile(files["a.csv"], copy)
+    assert not files["a.csv"].samefile(copy)
 
 
 def test_least_recently_used_copies_make_room(files: dict[str, Path], state_dir: Path) -> None:

@@ -166,7 +166,8 @@ async def test_job_gets_the_newest_version_of_its_upload(client: httpx.AsyncClie
     fields: Any = JobData(platform.store, platform.settings).for_attempt(platform.store.jobs.get(job_id))
     (record,) = fields["data"]
     assert (record["variable"], record["single"]) == ("RAYLIFT_DATA_TRAIN", "a.csv")
-    assert Path(record["files"][0]["local"]).read_bytes() == CSV
+    (blob,) = (each for each in platform.settings.blobs_dir.rglob("*") if each.name == sha(CSV))
+    assert record["files"] == [{"path": "a.csv", "sha256": sha(CSV), "bytes": len(CSV), "local": str(blob), "is_ours": True}]
     other = (await train(client, train="churn@2")).json()["job_id"]
     (difference,) = (await client.get(f"{JOBS}/{job_id}/diff/{other}")).json()["data"]
     assert difference == {"name": "train", "first": "churn@1", "second": "churn@2"}
