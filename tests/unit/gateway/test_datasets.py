@@ -217,3 +217,18 @@ async def test_node_gets_the_bytes_of_its_attempt_only(client: httpx.AsyncClient
     assert (await client.get(path.replace("train", "test"), headers=headers)).status_code == 404
     platform.move(job, JobState.SCRIPT)
     assert (await client.get(path, headers=headers)).status_code == 409
+
+
+async def test_schedule_takes_the_newest_version_at_each_run(client: httpx.AsyncClient, platform: Platform) -> None:
+    await add(client, {"a.csv": CSV})
+    body = {"name": "nightly", "cron": "0 3 * * *", "timezone": "Europe/Berlin"}
+    data = {"train": "churn", "fixed": "churn@1"}
+    answer = await client.post("/mlops/schedules", json={**body, "train": {**JOB, "data": data}})
+    assert answer.status_code == 201, answer.text
+    await add(client, {"a.csv": CSV + b"1,Ulm\n"})
+    job_id = (await client.post("/mlops/schedules/nightly/run")).json()["job_id"]
+    given = {each.alias: each.version for each in platform.store.jobs.get(job_id).spec.data}
+    assert given == {"train": 2, "fixed": 1}
+    again = (await client.post(f"{JOBS}/{job_id}/rerun")).json()["job_id"]
+    await add(client, {"a.csv": CSV + b"2,Ulm\n"})
+    assert platform.store.jobs.get(again).spec.data == platform.store.jobs.get(job_id).spec.data

@@ -94,7 +94,10 @@ class JobData:
         return f"; the newest version is {newest.version}"
 
     def _newest(self, workspace: str, data: DataInput) -> DataInput:
-        newest = self._store.datasets.get(workspace, data.name)
+        try:
+            newest = self._store.datasets.get(workspace, data.name)
+        except DatasetNotFound:
+            return data  # ``check`` tells that it was deleted.
         return replace(data, version=newest.version, digest=newest.digest)
 
     def _record(self, workspace: str, data: DataInput) -> DataRecord:

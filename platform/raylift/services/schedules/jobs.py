@@ -37,7 +37,6 @@ class ScheduledJobs:
 
         Raises:
             Forbidden: the owner has no valid key any more, or its role does not allow the job.
-            DatasetNotFound: a dataset has no version any more.
             InvalidRequest: a secret or a version of a dataset is gone, or the job exceeds the present quota.
         """
         self._require_rights(schedule, now)

@@ -11,6 +11,7 @@ export const GO: Record<string, [string, string]> = {
   p: ["playground", "Playground"],
   s: ["sweeps", "Sweeps"],
   l: ["schedules", "Schedules"],
+  f: ["datasets", "Datasets"],
   c: ["cluster", "Cluster"],
   e: ["environments", "Environments"],
   a: ["access", "Access"],
