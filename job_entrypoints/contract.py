@@ -49,7 +49,7 @@ BUNDLE = "bundle"
 REPORT = "report"
 """POST: ``ReportRecord`` as one line of JSON, then bytes of the log. The answer is an ``AnswerRecord``."""
 DATA = "data"
-"""GET ``data/{alias}/{index}?offset=N``: the bytes of a file of the attempt's data, until the script starts."""
+"""GET ``data/{alias}?index=N&offset=N``: the bytes of a file of the attempt's data, until the script starts."""
 ATTEMPT_TOKEN_HEADER = "X-Raylift-Attempt-Token"  # noqa: S105 - a name
 NODE_HEADER = "X-Raylift-Node"
 """Host name of the node, in the request for the bundle."""

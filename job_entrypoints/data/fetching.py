@@ -99,7 +99,7 @@ class Fetching:
         with open(target, "wb") as copy:
             while True:
                 try:
-                    answer = self._connected().data(f"{DATA}/{self._record['alias']}/{index}?offset={have}")
+                    answer = self._connected().data(f"{DATA}/{self._record['alias']}?index={index}&offset={have}")
                     while chunk := answer.read(_CHUNK):
                         sha256.update(chunk)
                         copy.write(chunk)

@@ -210,10 +210,10 @@ async def test_node_gets_the_bytes_of_its_attempt_only(client: httpx.AsyncClient
     job_id = (await train(client, train="churn")).json()["job_id"]
     job = platform.move(platform.store.jobs.get(job_id), JobState.STARTING, submission_id=f"{job_id}-a1")
     headers = {ATTEMPT_TOKEN_HEADER: attempt_token("token-of-ray", f"{job_id}-a1")}
-    path = f"{ATTEMPTS_PATH}/{job_id}-a1/data/train/0"
+    path = f"{ATTEMPTS_PATH}/{job_id}-a1/data/train"
     assert (await client.get(path, params={"offset": 9}, headers=headers)).content == CSV[9:]
     assert (await client.get(path, headers={ATTEMPT_TOKEN_HEADER: "wrong"})).status_code == 401
-    assert (await client.get(path[:-1] + "1", headers=headers)).status_code == 404
+    assert (await client.get(path, params={"index": 1}, headers=headers)).status_code == 404
     assert (await client.get(path.replace("train", "test"), headers=headers)).status_code == 404
     platform.move(job, JobState.SCRIPT)
     assert (await client.get(path, headers=headers)).status_code == 409

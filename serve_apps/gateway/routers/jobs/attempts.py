@@ -37,8 +37,8 @@ def attempts_router(services: Services) -> APIRouter:
         host = request.headers.get(NODE_HEADER, "")[:_LONGEST_NAME]
         return StreamingResponse(attempts.bundle(submission_id, _token(request), host), media_type=_TAR)
 
-    @router.get(f"/{{submission_id}}/{DATA}/{{alias}}/{{index}}")
-    def data(request: Request, submission_id: str, alias: str, index: int, offset: int = 0) -> Response:
+    @router.get(f"/{{submission_id}}/{DATA}/{{alias}}")
+    def data(request: Request, submission_id: str, alias: str, index: int = 0, offset: int = 0) -> Response:
         """Return bytes of a file of the attempt's datasets."""
         content = attempts.data(submission_id, _token(request), alias, index=index, offset=max(offset, 0))
         return StreamingResponse(content, media_type=_OCTETS)
