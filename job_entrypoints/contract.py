@@ -30,6 +30,8 @@ OUTPUT_FILE = "output.log"
 """The script's stdout and stderr, as they come."""
 OUTPUT_TAIL_FILE = "output.tail"
 """The last part of a long output, until the script has ended."""
+DATA_FOLDER = "data"
+"""In the folder of a node for attempts: copies of datasets."""
 NOTES_FOLDER = "notes"
 NOTES_FILE = f"{NOTES_FOLDER}/script.json"
 """Notes of the script's process to its monitor (attempt/notes.py), in a folder that a sandboxed script may write."""
@@ -50,6 +52,8 @@ BUNDLE = "bundle"
 """GET: a tar of the attempt's directory, attempt.json last."""
 REPORT = "report"
 """POST: ``ReportRecord`` as one line of JSON, then bytes of the log. The answer is an ``AnswerRecord``."""
+DATA = "data"
+"""GET ``data/{alias}?index=N&offset=N``: the bytes of a file of the attempt's data, until the script starts."""
 ATTEMPT_TOKEN_HEADER = "X-Raylift-Attempt-Token"  # noqa: S105 - a name
 NODE_HEADER = "X-Raylift-Node"
 """Host name of the node, in the request for the bundle."""
@@ -138,14 +142,17 @@ PROCESS_LIMIT = "process_limit"
 DISK_LIMIT = "disk_limit"
 STOPPED = "stopped"
 ENVIRONMENT_ERROR = "environment_error"
+DATA_ERROR = "data_error"
+"""The bytes of a dataset are not those that were added, or the platform refuses them."""
 WRAPPER_ERROR = "wrapper_error"
 OVER_A_LIMIT = (OUT_OF_MEMORY, PROCESS_LIMIT, DISK_LIMIT)
-OUTCOMES = (EXITED, SIGNALED, *OVER_A_LIMIT, STOPPED, ENVIRONMENT_ERROR, WRAPPER_ERROR)
+OUTCOMES = (EXITED, SIGNALED, *OVER_A_LIMIT, STOPPED, ENVIRONMENT_ERROR, DATA_ERROR, WRAPPER_ERROR)
 
 # Exit codes of the wrapper; otherwise it exits as its script did.
 EXIT_WRAPPER_ERROR = 70
 EXIT_NODE_NOT_PREPARED = 76
 """The node has neither the attempt's directory nor a way to fetch it. The wrapper's last line on stderr says why."""
+EXIT_DATA_ERROR = 77
 EXIT_ENVIRONMENT_ERROR = 78
 EXIT_OVER_A_LIMIT = 137
 EXIT_STOPPED = 143
@@ -219,8 +226,42 @@ if TYPE_CHECKING:
         """TCP ports of the platform, such as ``8000,20000-20999``."""
         job_users: NotRequired[list[int]]
         """First number and count of the users for jobs, where the platform runs as root."""
+        data: NotRequired[list[DataRecord]]
+        """Datasets that the script may read."""
+        data_cache: NotRequired[str]
+        """Folder of the node for copies of datasets."""
+        data_cache_bytes: NotRequired[int]
+        """Size limit of the copies that no attempt uses."""
         contact_seconds: NotRequired[float]
         """On a node without the attempt's directory: the script ends after this time without an answer of the platform."""
+
+    class DataRecord(TypedDict):
+        """A version of a dataset, as an attempt gets it."""
+
+        alias: str
+        variable: str
+        """Environment variable that gets the local path."""
+        name: str
+        version: int
+        digest: str
+        key: str
+        """Name of its copies on nodes: the same for the same files."""
+        single: str | None
+        """Path of the only file; None: the variable names the folder."""
+        source: str
+        """Its origin, for MLflow."""
+        files: list[DataFileRecord]
+
+    class DataFileRecord(TypedDict):
+        """A file of a dataset."""
+
+        path: str
+        sha256: str
+        bytes: int
+        local: NotRequired[str]
+        """Its path on the platform's machine. Absent: the gateway has it."""
+        is_ours: NotRequired[bool]
+        """``local`` is the platform's own and never changes, so it may be linked."""
 
     class ReportRecord(TypedDict):
         """Message of an attempt's courier."""

@@ -18,8 +18,10 @@ from job_entrypoints.attempt.output import Output
 from job_entrypoints.attempt.progress import Progress, Usage
 from job_entrypoints.attempt.record import remove_tree
 from job_entrypoints.contract import (
+    DATA_ERROR,
     DISK_LIMIT,
     ENVIRONMENT_ERROR,
+    EXIT_DATA_ERROR,
     EXIT_ENVIRONMENT_ERROR,
     EXIT_OVER_A_LIMIT,
     EXIT_STOPPED,
@@ -115,6 +117,8 @@ class Monitor:
             self._output.finish()
             self.progress.finished(ENVIRONMENT_ERROR, message=mismatch)
             return EXIT_ENVIRONMENT_ERROR
+        if self.attempt.data and (code := self._without_data()) is not None:
+            return code
         become_subreaper()
         self._limits = Limits(self.attempt, os.getpid())
         self._listen()
@@ -132,6 +136,31 @@ class Monitor:
         self.progress.started(self._script_pid)
         self._watch()
         return self._finish()
+
+    def _without_data(self) -> int | None:
+        """Provide the attempt's data. Returns the exit code of an attempt that has to end without it."""
+        # Jobs without data do not pay for the import.
+        from job_entrypoints.data.fetching import DataStopped, DataUnreachable, DataWrong
+        from job_entrypoints.data.inputs import provide_data
+
+        try:
+            provide_data(self.attempt, self._output.say, self._may_start)
+        except DataStopped:
+            outcome, code, message = STOPPED, EXIT_STOPPED, "stopped before its script started"
+        except DataWrong as error:
+            outcome, code, message = DATA_ERROR, EXIT_DATA_ERROR, str(error)
+        except DataUnreachable as error:
+            outcome, code, message = WRAPPER_ERROR, EXIT_WRAPPER_ERROR, str(error)
+        else:
+            return None
+        self._output.say(message)
+        self._output.finish()
+        self.progress.finished(outcome, message=message)
+        return code
+
+    def _may_start(self) -> bool:
+        is_cut_off = self._contact is not None and self._contact.is_over
+        return not is_cut_off and os.getppid() == self._anchor_pid and not self.attempt.stop_requested()
 
     def reap(self) -> None:
         """Wait for every child that has ended, and add up the CPU time of it and its children."""

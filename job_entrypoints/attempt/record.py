@@ -11,6 +11,7 @@ from job_entrypoints.contract import (
     BATCH_INPUT,
     BATCH_WORK,
     CONTACT_SECONDS,
+    DATA_FOLDER,
     FULL_NETWORK,
     NOTES_FILE,
     NOTES_FOLDER,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from job_entrypoints.contract import AttemptRecord
+    from job_entrypoints.contract import AttemptRecord, DataRecord
 
 _LONGEST_CAUSE = 500
 
@@ -75,6 +76,13 @@ class Attempt:
         self.environment_lock: list[str] = list(record.get("environment_lock") or ())
         self.in_overlay = bool(record.get("in_overlay"))
         self.contact_seconds = float(record.get("contact_seconds") or CONTACT_SECONDS)
+        self.data: list[DataRecord] = list(record.get("data") or ())
+        self.data_cache: str = record.get("data_cache") or self.path("..", DATA_FOLDER)
+        self.data_cache_bytes = int(record.get("data_cache_bytes") or 0)
+        self.data_folders: list[str] = []
+        """Local copies of the data, once they are there."""
+        self.data_variables: dict[str, str] = {}
+        """Variables with their paths."""
         self.from_ray = record.get("origin") == ORIGIN_RAY
         self.command: str | None = record.get("command")
         self.python_path: list[str] = list(record.get("python_path") or ())
@@ -110,6 +118,7 @@ class Attempt:
                 "notes": self.path(NOTES_FILE),
                 "tracking_uri": self.mlflow_url,
                 "sandboxed": self.is_sandboxed,
+                **({"data": [{**each, "files": []} for each in self.data]} if self.data else {}),
             }
         )
 

@@ -52,6 +52,10 @@ class Gateway:
         """
         return self._ask("GET", BUNDLE, None, {NODE_HEADER: node}, _BUNDLE_SECONDS)
 
+    def data(self, what: str) -> http.client.HTTPResponse:
+        """Ask for bytes of a dataset. Otherwise as ``bundle``."""
+        return self._ask("GET", what, None, {}, _BUNDLE_SECONDS)
+
     def report(self, message: ReportRecord, log: bytes) -> AnswerRecord:
         """Send a message. Raises as ``bundle`` does."""
         body = json.dumps(message).encode() + b"\n" + log

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from job_entrypoints.attempt.record import Attempt, AttemptUnreadable, read_attempt, remove_tree, write_json
-from job_entrypoints.contract import ATTEMPT_FILE, NODE_DIRECTORY_VARIABLE
+from job_entrypoints.contract import ATTEMPT_FILE, DATA_FOLDER, NODE_DIRECTORY_VARIABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def make_directory(submission_id: str) -> str:
 def _remove_leftovers(folder: str) -> None:
     """Remove directories of attempts that ended a day ago and could not be delivered, or whose wrapper was killed."""
     for entry in os.scandir(folder):
+        if entry.name == DATA_FOLDER:
+            continue
         if not entry.is_dir(follow_symlinks=False) or entry.stat(follow_symlinks=False).st_mtime > time.time() - _KEPT_SECONDS:
             continue
         descriptor = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -97,6 +99,10 @@ def attempt_in(directory: str, origin: str) -> Attempt:
     record["python_path"] = [_moved(folder, origin, directory) for folder in record.get("python_path") or ()]
     if record.get("script_path"):
         record["script_path"] = _moved(record["script_path"], origin, directory)
+    record["data_cache"] = os.path.join(os.path.dirname(directory), DATA_FOLDER)
+    for each in record.get("data") or ():
+        # Paths of the platform's machine mean nothing here.
+        each["files"] = [{name: file[name] for name in ("path", "sha256", "bytes")} for file in each["files"]]
     # The other attempts of this node stay closed to the script.
     record["protected_paths"] = [*(record.get("protected_paths") or ()), os.path.dirname(directory)]
     write_json(path, record)

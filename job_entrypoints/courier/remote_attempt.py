@@ -85,7 +85,7 @@ def fetch(origin: str) -> RemoteAttempt:
         AttemptUnreadable: the platform does not answer, or refuses.
     """
     submission_id = os.path.basename(origin)
-    gateway = Gateway(os.environ[GATEWAY_VARIABLE], submission_id, attempt_token(_ray_token(), submission_id))
+    gateway = Gateway(os.environ[GATEWAY_VARIABLE], submission_id, attempt_token(ray_token(), submission_id))
     directory = make_directory(submission_id)
     give_up = time.monotonic() + _PATIENCE_SECONDS
     try:
@@ -119,7 +119,7 @@ def _fetch_into(directory: str, origin: str, gateway: Gateway) -> RemoteAttempt:
     return RemoteAttempt(attempt, gateway, contact)
 
 
-def _ray_token() -> str:
+def ray_token() -> str:
     """Ray's token, as Ray itself finds it.
 
     Raises:

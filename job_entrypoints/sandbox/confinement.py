@@ -58,7 +58,11 @@ class Sandbox:
 
     def __init__(self, attempt: Attempt, python: str) -> None:
         self._attempt = attempt
-        self._read = [*readable(python, attempt.readable_paths, attempt.protected_paths), *attempt.folders_to_read()]
+        self._read = [
+            *readable(python, attempt.readable_paths, attempt.protected_paths),
+            *attempt.folders_to_read(),
+            *attempt.data_folders,
+        ]
         self._written = [*attempt.folders_to_write(), *attempt.writable_paths]
         self._user = self._reserve_user(python)
         self._report, self._reporter = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

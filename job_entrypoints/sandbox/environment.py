@@ -44,7 +44,7 @@ def own_folders(attempt: Attempt) -> list[str]:
 
 def sandbox_environment(attempt: Attempt, environment: Mapping[str, str]) -> dict[str, str]:
     """Take the platform's variables from ``environment``, and put HOME, caches and installations into the job's folder."""
-    own = attempt.environment
+    own = {**attempt.environment, **attempt.data_variables}
     mine = {name: value for name, value in environment.items() if name in own or name in _KEPT or not _is_foreign(name)}
     home, installed = own_folders(attempt)
     # Packages that a script installs while it runs: pip has no user's folder in a virtual environment.

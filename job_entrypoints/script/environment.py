@@ -70,6 +70,7 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
     if attempt.command is not None:
         hook_pythons_of_command(environment, attempt.hook_instructions())
     environment[JOB_ID_VARIABLE] = attempt.job_id
+    environment.update(attempt.data_variables)
     own_tags = {TAG_JOB_ID: attempt.job_id, TAG_ATTEMPT: str(attempt.number)}
     environment["MLFLOW_RUN_CONTEXT"] = json.dumps({**_run_context(environment), **attempt.tags, **own_tags})
     if attempt.mlflow_url:
@@ -91,7 +92,11 @@ def _pass_to_tasks(attempt: Attempt, environment: dict[str, str]) -> None:
     try:
         config = json.loads(environment.get(RAY_JOB_CONFIG_VARIABLE, "null"))
         runtime_env = config["runtime_env"]
-        passed = {name: environment[name] for name in (*attempt.environment, *_TRACKING_VARIABLES) if name in environment}
+        passed = {
+            name: environment[name]
+            for name in (*attempt.environment, *attempt.data_variables, *_TRACKING_VARIABLES)
+            if name in environment
+        }
         passed[WORKING_DIRECTORY_VARIABLE] = attempt.working_directory
         if GROUP_VARIABLE in passed and "RAY_ADDRESS" in environment:
             # Ray Train asks Ray's API from a worker, and would look for a Ray on this machine.

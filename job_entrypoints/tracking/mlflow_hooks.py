@@ -7,6 +7,7 @@
 - What the script logs outside of its own runs goes to one run of the job (tracking/job_run.py).
 - Runs and logged models made through ``MlflowClient`` carry the job's tags, as those of the fluent API do.
 - Autologging is on, if the job wants it, for Lightning too. Its failures are noted (tracking/autologging.py).
+- Each run has the job's datasets as inputs (tracking/job_data.py).
 - The script and its child processes use the job's experiment until the script sets another.
 
 Explicit choices of the user (``serialization_format=``, ``pip_requirements=``, own ``autolog`` calls) stay as they are.
@@ -25,6 +26,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from job_entrypoints.tracking import autologging, job_run, tracking_uri
+from job_entrypoints.tracking.job_data import log_data
 from job_entrypoints.tracking.model_requirements import is_installed, process_requirements
 from job_entrypoints.tracking.model_tags import tagged_models
 
@@ -77,6 +79,8 @@ def _patch_tracking(module: ModuleType, settings: dict[str, Any]) -> None:
         case "mlflow.tracking._tracking_service.client":
             client = module.TrackingServiceClient
             _replace(client, "create_run", _tagged)
+            if settings.get("data"):
+                _replace(client, "create_run", lambda create: log_data(create, settings["data"]))
             _replace(client, "create_logged_model", _tagged)
         case "mlflow.tracking._tracking_service.utils":
             watched = tracking_uri.TrackingUri(settings["tracking_uri"], settings["notes"])

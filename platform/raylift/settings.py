@@ -9,17 +9,18 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
 from raylift.access_settings import OidcSettings, ReportSettings, TlsSettings, WebhookSettings
+from raylift.dataset_settings import DatasetSettings
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
 from raylift.domain.models.deployment import Batching, DeploymentConfig
 from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.domain.ports import refused_ports
 from raylift.domain.quota import Quota
+from raylift.run_settings import ClusterSettings, IngressSettings
 
 HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
@@ -298,31 +299,6 @@ class ObservabilitySettings(_Section):
     """Longest time that a process collects them, which a killed process may lose."""
 
 
-class IngressSettings(_Section):
-    """This machine's HAProxy, as prepared by the launcher."""
-
-    directory: Path
-    """Directory of its runtime socket and its map of names."""
-    token: str
-    """Token that replicas require of requests. Only the ingress knows it."""
-
-    def worked_on_by(self, model_name: str, version: str) -> Path:
-        """Directory in which a version's processes record the requests in progress (poison_requests.py)."""
-        # Beside HAProxy's directory, which they may not see.
-        return self.directory.with_name("worked-on") / quote(f"{model_name}:{version}", safe="")
-
-
-class ClusterSettings(_Section):
-    """Files and label for other machines that join, as prepared by the launcher."""
-
-    label: str
-    """Value of the label ``raylift.io/node`` of prepared nodes: the hash of the node document."""
-    document_file: Path
-    """The node document, without Ray's token (api/cluster/join.py)."""
-    join_token_file: Path
-    """File of the token that joining machines show."""
-
-
 class PlatformSettings(_Section):
     state_dir: Path
     """Directory of all persistent data, on the machine of the supervisor and the gateways."""
@@ -358,6 +334,8 @@ class PlatformSettings(_Section):
     """Reports on scripts, packages and models."""
     webhooks: WebhookSettings = WebhookSettings()
     """Deliveries of events to webhooks."""
+    datasets: DatasetSettings = DatasetSettings()
+    """Datasets: limits, and where their bytes lie."""
     jobs: JobSettings = JobSettings()
     batches: BatchSettings = BatchSettings()
     serving: ServingSettings = ServingSettings()
@@ -418,6 +396,21 @@ class PlatformSettings(_Section):
     def payloads_dir(self) -> Path:
         """Payload logs (engines/metrics/payload_files.py)."""
         return self.state_dir / "payloads"
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Uploaded files of datasets (engines/datasets/blobs.py), unless they are in an object store."""
+        return self.state_dir / "blobs"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Parts of files that are being uploaded."""
+        return self.state_dir / "uploads"
+
+    @property
+    def data_cache_dir(self) -> Path:
+        """Copies of datasets for the jobs of this machine."""
+        return self.state_dir / "data_cache"
 
     @property
     def environments_dir(self) -> Path:

@@ -39,6 +39,7 @@ from serve_apps.gateway.predictions.shadowing import Shadowing
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
 from serve_apps.gateway.routers.access import audit_router, keys_router
 from serve_apps.gateway.routers.by_name_routes import by_name_router, server_router
+from serve_apps.gateway.routers.datasets.datasets import dataset_files_router, dataset_versions_router, datasets_router
 from serve_apps.gateway.routers.environments import environments_router
 from serve_apps.gateway.routers.health import health_router
 from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
@@ -120,6 +121,9 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         batches_router(services),
         webhooks_router(services),
         deliveries_router(services),
+        datasets_router(services),
+        dataset_files_router(services),
+        dataset_versions_router(services),
         job_logs_router(services),
         job_sources_router(services),
         job_attempts_router(services),

@@ -39,6 +39,7 @@ class JobDiff(BaseModel):
     same: Annotated[bool, Field(description="True where the requests are equal. Metrics, as results, do not count.")]
     script: Annotated[str | None, Field(description="Unified diff; null for the same script.")]
     project: Annotated[list[NameDifference], Field(description="Files of the project.")]
+    data: Annotated[list[ValueDifference], Field(description="Datasets by alias, as name@version.")] = []
     requirements: ListDifference
     environment_lock: Annotated[ListDifference, Field(description="Pinned packages beyond the base environment.")]
     args: Annotated[ValueDifference | None, Field(description="null for the same arguments.")]

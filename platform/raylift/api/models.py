@@ -132,6 +132,7 @@ class Lineage(BaseModel):
     script_sha256: str | None
     requirements: list[str] | None
     environment_lock: list[str] | None
+    data: Annotated[dict[str, str], Field(description="Datasets of the training by alias, as name@version.")] = {}
     mlflow_run_id: str | None
     source: str | None
 

@@ -27,6 +27,7 @@ LOGIN_OF_DEVICE: Final = f"{AUTH}/device/login"
 AUTH_SESSION: Final = f"{AUTH}/session"
 WHOAMI: Final = f"{MLOPS}/whoami"
 WEBHOOKS: Final = f"{MLOPS}/webhooks"
+DATASETS: Final = f"{MLOPS}/datasets"
 SECRETS: Final = f"{MLOPS}/secrets"
 V1_MODELS: Final = "/v1/models"
 """KServe's V1 protocol."""
@@ -132,6 +133,19 @@ def key_rotation(key_id: str) -> str:
 def webhook(name: str, *what: str) -> str:
     """Return the path of a webhook, by name or id, or of ``what`` below it: deliveries, test, rotate, redeliver."""
     return _below(WEBHOOKS, name, *what)
+
+
+def dataset(name: str) -> str:
+    return _below(DATASETS, name)
+
+
+def dataset_version(name: str, number: int) -> str:
+    return _below(DATASETS, name, "versions", str(number))
+
+
+def dataset_file(sha256: str) -> str:
+    """Return the path to which the bytes of a file are sent."""
+    return _below(DATASETS, "files", sha256)
 
 
 def node_drain(node: str) -> str:

@@ -96,6 +96,14 @@ class TrainingUpload(BaseModel):
         list[str],
         Field(description="Names of secrets whose variables the script gets. Variables in environment have precedence."),
     ] = []
+    data: Annotated[
+        dict[str, str],
+        Field(
+            description="Datasets by alias: `churn-train@3`, or `churn-train` for the newest version now. The local path of "
+            "`train` is in the variable RAYLIFT_DATA_TRAIN.",
+            examples=[{"train": "churn-train@3"}],
+        ),
+    ] = {}
     args: Annotated[list[str], Field(description="The script's sys.argv[1:].")] = []
     timeout_seconds: Annotated[int, Field(description="Seconds the script may run; 60 to 3600 by default.")] = 600
     resources: ResourceRequest = ResourceRequest()
@@ -297,6 +305,16 @@ class JobSummary(BaseModel):
     links: dict[str, str]
 
 
+class JobDataView(BaseModel):
+    """A version of a dataset that a job gets."""
+
+    alias: str
+    name: str
+    version: int
+    digest: Annotated[str, Field(description="SHA-256 of its content.")]
+    links: dict[str, str]
+
+
 class JobView(JobSummary):
     """``GET /mlops/training/jobs/{job_id}``."""
 
@@ -318,6 +336,7 @@ class JobView(JobSummary):
     environment_note: Annotated[str | None, Field(description="Hint about the downloads.")] = None
     environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
     secrets: Annotated[list[str], Field(description="Names of its secrets.")] = []
+    data: Annotated[list[JobDataView], Field(description="Its datasets, as they were at its upload.")] = []
     args: list[str]
     params: Annotated[dict[str, str], Field(description="Parameters without secrets.")] = {}
     timeout_seconds: int

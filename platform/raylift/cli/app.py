@@ -11,6 +11,7 @@ import typer
 
 from raylift import __version__
 from raylift.cli import audit, cluster, env, keys, login, reports, secrets
+from raylift.cli.data import commands as data
 from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import batches, schedules, sweeps, train
 from raylift.cli.jobs import commands as jobs
@@ -129,6 +130,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(batches.app, name="batches")
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(traffic.app, name="traffic")

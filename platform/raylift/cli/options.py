@@ -23,6 +23,14 @@ ParamOption = Annotated[
         metavar="K=V",
     ),
 ]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        help="Dataset for the script, whose path is in RAYLIFT_DATA_ALIAS: NAME@3, or NAME for the newest; may be repeated.",
+        metavar="ALIAS=NAME[@N]",
+    ),
+]
 SecretOption = Annotated[
     list[str] | None,
     typer.Option("--secret", help="Secret whose variables the script gets; may be repeated.", metavar="NAME"),

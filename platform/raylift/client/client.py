@@ -153,6 +153,7 @@ class Client(ClientParts):
         torch_backend: str | None = None,
         env: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
+        data: Mapping[str, str] | None = None,
         args: Iterable[str] = (),
         cpus: float = 1.0,
         memory: int | str = "2GiB",
@@ -195,6 +196,8 @@ class Client(ClientParts):
                 index. None: the platform's setting.
             env: Environment variables of the script.
             secrets: Names of secrets of the platform. The script gets their variables; those in ``env`` have precedence.
+            data: Datasets by alias, as ``{"train": "churn-train@3"}``; without a version the newest. The script finds the local
+                path of each in ``RAYLIFT_DATA_TRAIN``.
             args: ``sys.argv[1:]`` of the script.
             cpus: Logical CPUs, request and limit; fractions are allowed.
             memory: Bytes, or a string such as "4GiB".
@@ -240,6 +243,7 @@ class Client(ClientParts):
             torch_backend=torch_backend,
             env=env,
             secrets=secrets,
+            data=data,
             args=args,
             cpus=cpus,
             memory=memory,

@@ -8,6 +8,7 @@ from raylift.api import paths
 from raylift.api.cluster.nodes import ClusterView, QueueView
 from raylift.api.cluster.overview import Overview
 from raylift.client.access import Audit, Keys
+from raylift.client.data.datasets import Datasets
 from raylift.client.environments import Environments
 from raylift.client.http.connection import Connection
 from raylift.client.jobs.batches import Batches
@@ -65,6 +66,11 @@ class ClientParts:
     def traffic(self) -> Traffic:
         """Traffic tables: the versions that answer requests which name only the model."""
         return Traffic(self._connection)
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Datasets for jobs: add, list, versions, get, download, delete."""
+        return Datasets(self._connection)
 
     @cached_property
     def environments(self) -> Environments:

@@ -88,6 +88,10 @@ class WebhookNotFound(NotFound):
     code = "webhook_not_found"
 
 
+class DatasetNotFound(NotFound):
+    code = "dataset_not_found"
+
+
 class DeliveryNotFound(NotFound):
     """A webhook has no such delivery, or it was deleted after its retention."""
 
@@ -146,6 +150,18 @@ class ModelTaken(Conflict):
     """A model of this name belongs to another workspace."""
 
     code = "model_taken"
+
+
+class DatasetInUse(Conflict):
+    """A job that has not ended gets the dataset."""
+
+    code = "dataset_in_use"
+
+
+class UploadConflict(Conflict):
+    """The part of a file does not follow those before; ``have`` is the number of bytes that the platform has."""
+
+    code = "upload_conflict"
 
 
 class ScheduleExists(Conflict):

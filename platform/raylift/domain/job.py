@@ -84,6 +84,7 @@ class Reason(StrEnum):
     PROCESS_LIMIT = "process_limit"
     DISK_LIMIT = "disk_limit"
     ENVIRONMENT_ERROR = "environment_error"
+    DATA_ERROR = "data_error"
     NODE_LOST = "node_lost"
     NODE_NOT_PREPARED = "node_not_prepared"
     SUBMISSION_ERROR = "submission_error"
@@ -185,6 +186,19 @@ class SchedulePart:
 
 
 @dataclass(frozen=True, slots=True)
+class DataInput:
+    """A version of a dataset that a job gets (raylift.domain.datasets)."""
+
+    alias: str
+    """Name in the job: the variable ``RAYLIFT_DATA_{ALIAS}`` has the local path."""
+    name: str
+    version: int
+    digest: str
+    follows_newest: bool = False
+    """The upload named no version. A schedule then takes the newest one at each run; a rerun does not."""
+
+
+@dataclass(frozen=True, slots=True)
 class RayRequest:
     """Request of a Ray client, kept to be returned as it was sent."""
 
@@ -242,6 +256,8 @@ class JobSpec:
     """A shell command to run instead of a Python script. Its text is stored as the script."""
     python_path: tuple[str, ...] = ()
     """Folders of the project for PYTHONPATH; ``.`` is the project itself."""
+    data: tuple[DataInput, ...] = ()
+    """Versions of datasets of the workspace that the script may read."""
     isolation: Isolation = Isolation.SANDBOX
     network: Network = Network.FULL
     ray: RayRequest | None = None

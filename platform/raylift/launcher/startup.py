@@ -37,7 +37,8 @@ from raylift.launcher.run.record import RunRecord, local_host, write_record
 from raylift.launcher.run.secret_keys import key_file, prepare_encryption_keys
 from raylift.launcher.run.session import make_session, session_path, temp_path
 from raylift.launcher.run.tokens import join_token_file, make_join_token, make_ray_token
-from raylift.settings import AuthMode, ClusterSettings, IngressSettings, PlatformSettings
+from raylift.run_settings import ClusterSettings, IngressSettings
+from raylift.settings import AuthMode, PlatformSettings
 from raylift.store import open_store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
@@ -86,6 +87,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         oidc=config.oidc,
         reports=config.reports,
         webhooks=config.webhooks,
+        datasets=config.datasets,
         mlflow_secret=mlflow_secret(record.state_dir) if config.auth is AuthMode.KEYS else None,
         jobs=config.jobs,
         batches=config.batches,

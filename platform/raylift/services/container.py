@@ -18,6 +18,8 @@ from raylift.services.cluster.counts import StatusCounter, StatusCounts
 from raylift.services.cluster.health import HealthService, check_supervisor
 from raylift.services.cluster.holdings import ClusterHoldings
 from raylift.services.cluster.nodes import NodeService
+from raylift.services.datasets.datasets import DatasetService
+from raylift.services.datasets.job_data import JobData
 from raylift.services.jobs.diff import ComparisonService
 from raylift.services.jobs.log_follower import LogFollower
 from raylift.services.jobs.logs import JobLogs
@@ -56,6 +58,7 @@ class Services:
     holdings: ClusterHoldings
     nodes: NodeService
     secrets: SecretService
+    datasets: DatasetService
     training: TrainingService
     sweeps: SweepService
     schedules: ScheduleService
@@ -109,9 +112,15 @@ class Services:
         capacity = Capacity(cluster)
         logs = JobLogs(store, settings.attempts_dir)
         secrets = SecretService(store, clock=clock)
+        data, datasets = JobData(store, settings), DatasetService(store, settings, clock=clock)
         reports = ReportService(store, registry, settings.reports, settings.mlflow_url, clock=clock)
         uploads = UploadChecks(
-            settings.jobs, capacity, secrets.check, settings.environments.http_hosts, check_script=reports.check_script
+            settings.jobs,
+            capacity,
+            secrets.check,
+            settings.environments.http_hosts,
+            data=data,
+            check_script=reports.check_script,
         )
         holdings = ClusterHoldings(store, capacity, settings.attempts_dir)
         reasons = WaitReasons(store, capacity, holdings, settings.jobs.quotas, settings.environments_dir, clock)
@@ -122,6 +131,7 @@ class Services:
             jobs=settings.jobs,
             capacity=capacity,
             secrets=secrets,
+            data=data,
             reasons=reasons,
             attempts_dir=settings.attempts_dir,
             batches_dir=settings.batches_dir,
@@ -135,6 +145,7 @@ class Services:
             holdings=holdings,
             nodes=NodeService(settings, cluster),
             secrets=secrets,
+            datasets=datasets,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
             schedules=ScheduleService(store, ScheduledJobs(store, settings, secrets), clock=clock),
@@ -144,7 +155,7 @@ class Services:
             ray_packages=packages,
             comparison=ComparisonService(store),
             logs=logs,
-            remote_attempts=RemoteAttempts(store, settings, clock=clock),
+            remote_attempts=RemoteAttempts(store, settings, datasets, clock=clock),
             follower=LogFollower(store, logs),
             models=ModelService(store, registry),
             deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),

@@ -8,6 +8,7 @@ from raylift.store.engine.changes import Changes
 from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.transactions import Database
 from raylift.store.repositories.audit import AuditRepository
+from raylift.store.repositories.data.datasets import DatasetRepository
 from raylift.store.repositories.deployments import DeploymentRepository
 from raylift.store.repositories.feedback import FeedbackRepository
 from raylift.store.repositories.finished_jobs import HistoryRepository
@@ -38,6 +39,7 @@ class Store:
         self._database = Database(database_url, keys)
         self.jobs = JobRepository(self._database)
         self.sweeps = SweepRepository(self._database)
+        self.datasets = DatasetRepository(self._database)
         self.deployments = DeploymentRepository(self._database)
         self.feedback = FeedbackRepository(self._database)
         self.changes = Changes(self._database)

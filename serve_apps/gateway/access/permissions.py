@@ -37,6 +37,7 @@ class Kind(Enum):
     SECRET = ("secret_name",)
     SCHEDULE = ("schedule_name",)
     WEBHOOK = ("webhook_name",)
+    DATASET = ("dataset_name",)
     NODE = ("node",)
 
 

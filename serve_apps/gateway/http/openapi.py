@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from raylift.api.access import KeyCreation, KeyRotation
+from raylift.api.datasets.datasets import DatasetRequest
 from raylift.api.environments import EnvironmentRequest
 from raylift.api.inference import InferenceRequest
 from raylift.api.jobs.batches import BatchRequest
@@ -36,6 +37,7 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     EnvironmentRequest,
     SecretRequest,
     BatchRequest,
+    DatasetRequest,
     ScheduleRequest,
     SchedulePatch,
     WebhookRequest,

@@ -49,6 +49,7 @@ def upload_request(
         torch_backend=upload.torch_backend,
         environment=upload.environment,
         secrets=tuple(upload.secrets),
+        data=upload.data,
         args=tuple(upload.args),
         timeout_seconds=upload.timeout_seconds,
         resources=Resources(asked.cpus, parse_bytes(asked.memory), asked.gpus, workers_of(asked.workers)),

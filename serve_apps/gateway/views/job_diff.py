@@ -17,6 +17,7 @@ def job_diff(found: Comparison) -> JobDiff:
         same=found.same,
         script=found.script,
         project=_names(found.project),
+        data=[_value(item) for item in found.data],
         requirements=_lists(found.requirements),
         environment_lock=_lists(found.environment_lock),
         args=_value(found.args) if found.args else None,

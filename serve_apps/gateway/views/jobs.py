@@ -13,6 +13,7 @@ from raylift.api.training import (
     DownloadProgress,
     EventView,
     JobAccepted,
+    JobDataView,
     JobSummary,
     JobView,
     LiveUsageView,
@@ -21,7 +22,7 @@ from raylift.api.training import (
     UsageView,
     WorkersView,
 )
-from raylift.domain.job import STATUS_OF, Attempt, Event, Job, JobState, JobStatus, Reason, Resources, Usage
+from raylift.domain.job import STATUS_OF, Attempt, DataInput, Event, Job, JobState, JobStatus, Reason, Resources, Usage
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
@@ -136,6 +137,7 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         environment_progress=download_progress(details.build.downloads) if details.build else None,
         environment=dict.fromkeys(spec.environment, MASK),
         secrets=list(spec.secrets),
+        data=[data_view(each) for each in spec.data],
         args=list(spec.args),
         params=dict(spec.params),
         timeout_seconds=spec.timeout_seconds,
@@ -153,6 +155,11 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         exit_code=job.exit_code,
         ray_submission_id=job.submission_id,
     )
+
+
+def data_view(data: DataInput) -> JobDataView:
+    links = {"version": paths.dataset_version(data.name, data.version), "dataset": paths.dataset(data.name)}
+    return JobDataView(alias=data.alias, name=data.name, version=data.version, digest=data.digest, links=links)
 
 
 def download_progress(downloads: Downloads | None) -> DownloadProgress | None:

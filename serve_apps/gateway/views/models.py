@@ -17,6 +17,7 @@ from raylift.api.models import (
     SchemaView,
     VersionView,
 )
+from raylift.domain.datasets.dataset import references
 from raylift.domain.identifiers import TAG_SCHEMA
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.domain.models.files import digest_of
@@ -134,6 +135,7 @@ def _lineage(origins: Origins, run_id: str | None, source: str | None) -> Lineag
         script_sha256=origins.script_sha256,
         requirements=None if origins.requirements is None else list(origins.requirements),
         environment_lock=None if origins.environment_lock is None else list(origins.environment_lock),
+        data=references(origins.data),
         mlflow_run_id=run_id,
         source=source,
     )

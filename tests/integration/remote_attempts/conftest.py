@@ -27,6 +27,7 @@ from raylift.domain.identifiers import new_job_id, submission_id
 from raylift.domain.job import Isolation, Job, JobSpec, JobState
 from raylift.domain.lease import Lease
 from raylift.engines.attempts.directory import AttemptDirectory
+from raylift.services.datasets.job_data import JobData
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 
@@ -123,6 +124,7 @@ class World:
             project=project,
             platform=self.settings,
             secrets=secrets,
+            data=JobData(self.store, self.settings).for_attempt(job),
         )
         return job
 

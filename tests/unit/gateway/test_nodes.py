@@ -9,7 +9,8 @@ import pytest
 
 from raylift.api.cluster.join import NodeDocument, NodeVersions
 from raylift.domain.nodes.labels import NodeState
-from raylift.settings import ClusterSettings, PlatformSettings
+from raylift.run_settings import ClusterSettings
+from raylift.settings import PlatformSettings
 from tests.unit.gateway.engine_fakes import FakeNode
 from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform
 

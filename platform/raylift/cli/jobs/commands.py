@@ -238,6 +238,7 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("metrics", pairs(job.metrics)),
         ("script", job.entrypoint or job.script_name),
         ("project", job.project_sha256),
+        ("data", ", ".join(f"{each.alias}={each.name}@{each.version}" for each in job.data)),
         ("arguments", " ".join(job.args)),
         ("requirements", ", ".join(job.requirements)),
         ("from", job.requirements_source),

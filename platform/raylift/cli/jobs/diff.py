@@ -15,6 +15,7 @@ _SIGNS: Final = {"removed": "-", "added": "+", "changed": "~"}
 def print_diff(diff: JobDiff) -> None:
     """Print a section for each kind of difference."""
     sections = {
+        "data": _values(diff.data),
         "requirements": _lists(diff.requirements),
         "environment lock": _lists(diff.environment_lock),
         "arguments": _values([diff.args] if diff.args else []),

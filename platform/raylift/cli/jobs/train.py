@@ -24,6 +24,7 @@ from raylift.cli.jobs.sweep_options import (
 )
 from raylift.cli.jobs.sweep_table import announce_sweep, follow_sweep
 from raylift.cli.options import (
+    DataOption,
     IsolationOption,
     NetworkOption,
     ParamOption,
@@ -73,6 +74,7 @@ def train(
         list[str] | None, typer.Option("--env", help="Environment variable of the script; may be repeated.", metavar="K=V")
     ] = None,
     secret: SecretOption = None,
+    data: DataOption = None,
     arg: Annotated[
         list[str] | None, typer.Option("--arg", help="Argument of the script; may be repeated.", metavar="TEXT")
     ] = None,
@@ -146,6 +148,7 @@ def train(
                 torch_backend=torch_backend,
                 env=env,
                 secret=secret,
+                data=data,
                 arg=arg,
                 cpus=cpus,
                 memory=memory,
@@ -202,6 +205,7 @@ def train_options(
     *,
     env: list[str] | None,
     secret: list[str] | None,
+    data: list[str] | None,
     arg: list[str] | None,
     tag: list[str] | None,
     param: list[str] | None,
@@ -223,6 +227,7 @@ def train_options(
         "requirements": all_requirements(requirements, requirements_file),
         "env": assignments(env, "--env"),
         "secrets": secret or [],
+        "data": assignments(data, "--data"),
         "args": arg or [],
         "autolog": not no_autolog,
         "deploy": not no_deploy,

@@ -84,6 +84,7 @@ def _facts(version: VersionView) -> list[tuple[str, object]]:
         ("job", lineage.job_id),
         ("run", lineage.mlflow_run_id),
         ("script", lineage.script_sha256),
+        ("data", ", ".join(f"{alias}={reference}" for alias, reference in lineage.data.items())),
         ("requirements", ", ".join(lineage.requirements or [])),
         ("locked", ", ".join(lineage.environment_lock or [])),
         ("source", lineage.source),

@@ -22,6 +22,7 @@ class TrainOptions(TypedDict, total=False):
     torch_backend: str | None
     env: Mapping[str, str] | None
     secrets: Iterable[str]
+    data: Mapping[str, str] | None
     args: Iterable[str]
     cpus: float
     memory: int | str
@@ -61,6 +62,7 @@ def training_fields(
     torch_backend: str | None = None,
     env: Mapping[str, str] | None = None,
     secrets: Iterable[str] = (),
+    data: Mapping[str, str] | None = None,
     args: Iterable[str] = (),
     cpus: float = 1.0,
     memory: int | str = "2GiB",
@@ -99,6 +101,7 @@ def training_fields(
         "network": network,
         "params": dict(params) if params else None,
         "secrets": list(secrets) or None,
+        "data": dict(data) if data else None,
         "register": register,
         "torch_backend": torch_backend,
     }

@@ -64,6 +64,7 @@ class AttemptDirectory:
         variables: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
         batch: BatchOrder | None = None,
+        data: Mapping[str, object] | None = None,
     ) -> None:
         """Write the wrapper's instructions and the script. Safe to repeat until the attempt has started.
 
@@ -77,6 +78,7 @@ class AttemptDirectory:
             in_overlay: the node has the job's overlay. The wrapper refuses to run the script elsewhere.
             platform: Folders and ports that a sandboxed script cannot reach. None: there is no sandbox.
             variables: Environment variables of the platform for the script. They win over the user's.
+            data: Fields about the job's datasets (services/datasets/job_data.py).
             secrets: Variables of the job's secrets. The wrapper masks their values in the output.
             batch: Order of a batch, which its script finds beside it.
         """
@@ -96,6 +98,7 @@ class AttemptDirectory:
         record["python_path"] = [str(self.path / WORK_FOLDER / folder) for folder in job.spec.python_path]
         record["tags"] |= dict(run_tags or {})
         record["in_overlay"] = in_overlay
+        record |= cast("AttemptRecord", data or {})
         if platform is not None and is_sandboxed(job.spec, settings):
             record |= _sandbox_record(job.spec, platform)
         if batch is not None:

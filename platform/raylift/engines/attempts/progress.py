@@ -29,6 +29,7 @@ class Outcome(StrEnum):
     DISK_LIMIT = contract.DISK_LIMIT
     STOPPED = contract.STOPPED
     ENVIRONMENT_ERROR = contract.ENVIRONMENT_ERROR
+    DATA_ERROR = contract.DATA_ERROR
     WRAPPER_ERROR = contract.WRAPPER_ERROR
 
 

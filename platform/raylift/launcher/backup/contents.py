@@ -16,6 +16,7 @@ MLFLOW_DATABASE: Final = "mlflow/mlflow.db"
 ARTIFACTS: Final = "mlflow/artifacts"
 ATTEMPTS: Final = "attempts"
 FOLDERS: Final = ("payloads", "counters", "sketches")
+FOLDERS: Final = ("payloads", "counters", "blobs")
 """Folders that are kept as they are."""
 SETTINGS: Final = "settings.yaml"
 KEYS: Final = "secrets-key"

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from raylift.access_settings import OidcSettings, ReportSettings, WebhookSettings
+from raylift.dataset_settings import DatasetSettings
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
 from raylift.settings import (
@@ -75,6 +76,7 @@ class LocalConfig(_Section):
     oidc: OidcSettings
     reports: ReportSettings
     webhooks: WebhookSettings
+    datasets: DatasetSettings
     host: Annotated[str, Field(min_length=1)]
     accept_nodes: bool
     insecure_no_auth: bool
@@ -140,6 +142,11 @@ def _with_absolute_paths(config: LocalConfig) -> LocalConfig:
     file = config.resources.autoscaling_config
     resources = config.resources.model_copy(update={"autoscaling_config": file.expanduser().absolute() if file else None})
     return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks, "resources": resources})
+    s3 = config.datasets.s3
+    if s3.credentials_file is not None:
+        s3 = s3.model_copy(update={"credentials_file": s3.credentials_file.expanduser().absolute()})
+    datasets = config.datasets.model_copy(update={"s3": s3})
+    return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks, "datasets": datasets})
 
 
 def usable_cores() -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from raylift.domain.datasets.dataset import references
 from raylift.domain.job import Job, Resources
 from raylift.domain.project import unpack
 from raylift.store import Store
@@ -61,6 +62,8 @@ class Comparison:
     second: str
     script: str | None
     project: Mapping[str, Change]
+    data: Sequence[Difference]
+    """Versions of datasets by alias, ``name@3``."""
     requirements: OnlyIn
     environment_lock: OnlyIn
     args: Difference | None
@@ -74,7 +77,7 @@ class Comparison:
     def same(self) -> bool:
         """True where both jobs ask for the same. Metrics are results and do not count."""
         lists = (self.requirements, self.environment_lock)
-        asked = (self.script, self.project, self.args, self.params, self.environment, self.resources, self.settings)
+        asked = (self.script, self.project, self.data, self.args, self.params, self.environment, self.resources, self.settings)
         return not any(asked) and not any(part.first or part.second for part in lists)
 
 
@@ -93,6 +96,7 @@ class ComparisonService:
             second.job_id,
             script=self._script(first, second),
             project=self._project(a.project_sha256, b.project_sha256),
+            data=list(_differences(references(a.data), references(b.data))),
             requirements=_only_in(a.requirements, b.requirements),
             environment_lock=_only_in(_lock(first), _lock(second)),
             args=None if a.args == b.args else Difference("args", list(a.args), list(b.args)),

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from job_entrypoints.contract import LOG_PORTION_BYTES, attempt_token
-from raylift.domain.errors import Conflict, FieldError, InvalidRequest, JobNotFound, Unauthenticated
+from raylift.domain.errors import Conflict, DatasetNotFound, FieldError, InvalidRequest, JobNotFound, Unauthenticated
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Origin
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.attempts.mirror import Mirror
+from raylift.services.datasets.datasets import DatasetService
 from raylift.services.ports import Clock, utc_now
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -45,8 +46,9 @@ class Answer:
 class RemoteAttempts:
     """Serves the wrappers of nodes that do not see the attempts' directories."""
 
-    def __init__(self, store: Store, settings: PlatformSettings, *, clock: Clock = utc_now) -> None:
+    def __init__(self, store: Store, settings: PlatformSettings, datasets: DatasetService, *, clock: Clock = utc_now) -> None:
         self._store = store
+        self._datasets = datasets
         self._clock = clock
         self._attempts_dir = settings.attempts_dir
         self._token_file = settings.ray_token_file
@@ -65,6 +67,26 @@ class RemoteAttempts:
         mirror = self._mirror(submission)
         mirror.begin(host)
         return mirror.bundle()
+
+    def data(self, submission: str, token: str, alias: str, *, index: int, offset: int) -> Iterator[bytes]:
+        """Return the bytes of a file of the attempt's data, from ``offset`` on.
+
+        Raises:
+            Unauthenticated: the token is not the attempt's.
+            AttemptOver: it does not count any more, or its script has started.
+            DatasetNotFound: the job has no such data.
+            EngineUnavailable: the file cannot be read now.
+        """
+        job = self._present(submission, token)
+        if job.state is not JobState.STARTING:
+            raise AttemptOver(f"The script of {submission} has started; its data is closed.", job_id=job.job_id)
+        wanted = next((each for each in job.spec.data if each.alias == alias), None)
+        if wanted is None:
+            raise DatasetNotFound(f"{job.job_id} has no data {alias!r}.", job_id=job.job_id)
+        files = self._store.datasets.files(job.spec.workspace, wanted.name, wanted.version)
+        if not 0 <= index < len(files):
+            raise DatasetNotFound(f"{wanted.name}@{wanted.version} has {len(files)} files.", job_id=job.job_id)
+        return self._datasets.stream(job.spec.workspace, files[index], offset)
 
     def report(self, submission: str, token: str, body: bytes) -> Answer:
         """Take a message. Raises as ``bundle``, and InvalidRequest for a body of another form."""

@@ -18,6 +18,7 @@ from raylift.engines.attempts.progress import LiveUsage
 from raylift.engines.batches.directory import BatchDirectory
 from raylift.engines.environments.overlays.build_record import BuildRecord
 from raylift.services.cluster.capacity import Capacity
+from raylift.services.datasets.job_data import JobData
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
 from raylift.services.jobs.reruns import RerunChanges, check_rerun, require_rerunnable, rerun_spec
 from raylift.services.jobs.wait_reasons import WaitReasons
@@ -73,6 +74,7 @@ class TrainingService:
         jobs: JobSettings,
         capacity: Capacity,
         secrets: SecretService,
+        data: JobData,
         reasons: WaitReasons,
         attempts_dir: Path,
         batches_dir: Path,
@@ -87,6 +89,7 @@ class TrainingService:
         self._min_memory_bytes = jobs.min_memory_bytes
         self._capacity = capacity
         self._secrets = secrets
+        self._data = data
         self._reasons = reasons
         self._clock = clock
 
@@ -183,7 +186,7 @@ class TrainingService:
         require_rerunnable(first)
         spec = rerun_spec(first, changes, owner)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
-        errors += self._secrets.check(spec.workspace, spec.secrets)
+        errors += [*self._secrets.check(spec.workspace, spec.secrets), *self._data.check(spec)]
         errors += check_quota(spec.account, spec.resources, self._quotas)
         if errors:
             raise InvalidRequest.of(*errors)

@@ -10,7 +10,7 @@ from typing import Any, cast
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import JobNotFound
 from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
-from raylift.domain.job import Job
+from raylift.domain.job import DataInput, Job
 from raylift.domain.models.version import ModelVersion
 from raylift.store import Store
 
@@ -24,6 +24,8 @@ class Origins:
     requirements: tuple[str, ...] | None
     environment_lock: tuple[str, ...] | None
     metrics: Mapping[str, float]
+    data: tuple[DataInput, ...] = ()
+    """Datasets of the training."""
 
 
 def origins_of(store: Store, version: ModelVersion, workspace: str | None = None) -> Origins:
@@ -38,7 +40,9 @@ def origins_of(store: Store, version: ModelVersion, workspace: str | None = None
             version.metrics,
         )
     lock = job.environment_lock
-    return Origins(job.job_id, job.spec.script_sha256, job.spec.requirements, lock, version.metrics or job.metrics)
+    return Origins(
+        job.job_id, job.spec.script_sha256, job.spec.requirements, lock, version.metrics or job.metrics, job.spec.data
+    )
 
 
 def environment_lock_of(store: Store, version: ModelVersion) -> tuple[str, ...]:

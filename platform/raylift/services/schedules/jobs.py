@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from raylift.access_settings import OidcSettings
@@ -13,6 +14,7 @@ from raylift.domain.schedules.rights import role_of_owner
 from raylift.domain.schedules.schedule import Schedule, job_spec
 from raylift.services.access.cluster import require_right_to
 from raylift.services.access.submitting import require_right_to_submit
+from raylift.services.datasets.job_data import JobData
 from raylift.services.secrets import SecretService
 from raylift.services.uploads.resources import check_quota
 from raylift.settings import AuthMode, PlatformSettings, QuotaSettings
@@ -28,18 +30,21 @@ class ScheduledJobs:
         self._oidc: OidcSettings = settings.oidc
         self._quotas: QuotaSettings = settings.jobs.quotas
         self._secrets = secrets
+        self._data = JobData(store, settings)
 
     def new_job(self, schedule: Schedule, due_at: datetime, *, now: datetime) -> NewJob:
         """Return the job of a moment.
 
         Raises:
             Forbidden: the owner has no valid key any more, or its role does not allow the job.
-            InvalidRequest: a secret is gone, or the job exceeds the present quota.
+            InvalidRequest: a secret or a version of a dataset is gone, or the job exceeds the present quota.
         """
         self._require_rights(schedule, now)
         spec = job_spec(schedule, due_at)
+        spec = replace(spec, data=self._data.renewed(spec))
         errors = [
             *self._secrets.check(spec.workspace, spec.secrets),
+            *self._data.check(spec),
             *check_quota(spec.account, spec.resources, self._quotas),
         ]
         if errors:

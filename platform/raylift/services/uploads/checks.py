@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from raylift.domain.job import JobSpec, Network
+from raylift.domain.job import DataInput, JobSpec, Network
 from raylift.domain.project import PackedProject, pack
 from raylift.domain.sweep import SweepSpec
 from raylift.services.cluster.capacity import Capacity
+from raylift.services.datasets.job_data import JobData
 from raylift.services.requirements.sources import Sourced, find_requirements, with_packages
 from raylift.services.uploads.archives import UNPACKING
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
@@ -54,9 +55,11 @@ class UploadChecks:
         check_secrets: Callable[[str, Sequence[str]], Iterable[FieldError]],
         http_hosts: Collection[str] = (),
         *,
+        data: JobData,
         check_script: Callable[[bytes], Iterable[FieldError]] = lambda _: (),
     ) -> None:
         self._check_script = check_script
+        self._data = data
         self._settings = settings
         self._http_hosts = http_hosts
         self._capacity = capacity
@@ -79,7 +82,9 @@ class UploadChecks:
         name = source.entrypoint or script_name(request, source)
         found = find_requirements(request.requirements, source.script, name, source.files, self._http_hosts)
         sourced = with_packages(found, source.packages, self._http_hosts)
+        data, unknown = self._data.resolve(request.workspace, request.data)
         errors = [
+            *unknown,
             *check_owner(request.owner, request.workspace, request.resources, self._settings.quotas),
             *source.errors,
             *sourced.errors,
@@ -90,7 +95,7 @@ class UploadChecks:
         if errors:
             raise InvalidRequest.of(*errors)
         packed = pack(source.files.values()) if source.files is not None else None
-        spec = _spec(request, source, sourced, packed, default_network=Network(self._settings.network))
+        spec = _spec(request, source, sourced, packed, data=data, default_network=Network(self._settings.network))
         warnings = (
             [] if request.command is not None else script_warnings(source.script, name, source.files or (), spec.requirements)
         )
@@ -135,7 +140,13 @@ def check_tags(tags: Mapping[str, str]) -> Iterator[FieldError]:
 
 
 def _spec(
-    request: UploadRequest, source: Source, sourced: Sourced, project: PackedProject | None, *, default_network: Network
+    request: UploadRequest,
+    source: Source,
+    sourced: Sourced,
+    project: PackedProject | None,
+    *,
+    data: tuple[DataInput, ...],
+    default_network: Network,
 ) -> JobSpec:
     return JobSpec(
         script_sha256=hashlib.sha256(source.script).hexdigest(),
@@ -146,6 +157,7 @@ def _spec(
         torch_backend=request.torch_backend,
         environment={**request.environment, **request.params},
         secrets=request.secrets,
+        data=data,
         args=request.args,
         timeout_seconds=request.timeout_seconds,
         resources=request.resources,

@@ -46,6 +46,8 @@ class UploadRequest:
     """Environment variables of the script. Values may be secrets."""
     secrets: tuple[str, ...] = ()
     """Names of secrets whose variables the script gets."""
+    data: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Datasets by alias: ``name``, or ``name@3`` for a version."""
     args: tuple[str, ...] = ()
     timeout_seconds: int = 600
     resources: Resources = field(default_factory=Resources)

@@ -22,7 +22,7 @@ from raylift.store.engine.columns import Key, UtcDateTime, utc
 from raylift.store.engine.tables import AttemptRow, EventRow, JobProjectRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
 from raylift.store.repositories.followed_jobs import FollowedJobs
-from raylift.store.statements import attempts, idempotency, queue, ray_submissions, transitions, workspaces
+from raylift.store.statements import attempts, idempotency, job_data, queue, ray_submissions, transitions, workspaces
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage, cut, decode_cursor
@@ -56,7 +56,7 @@ class JobRepository:
         Raises:
             QuotaExceeded: the owner already has ``max_queued`` queued jobs.
             IdempotencyMismatch: the key was used for another body.
-            NotFound: the spec's project does not exist.
+            NotFound: the spec's project or a version of its data does not exist.
             SubmissionIdTaken: the client's submission id belongs to another job.
         """
         scripts.check(spec.script_sha256, script)
@@ -326,6 +326,7 @@ def insert(session: Session, job: Job) -> bool:
     if job.spec.project_sha256 is not None:
         reference = {"job_id": job.job_id, "project_sha256": job.spec.project_sha256}
         session.execute(insert_into(session, JobProjectRow), reference)
+    job_data.keep(session, job)
     transitions.record_upload(session, job)
     return True
 

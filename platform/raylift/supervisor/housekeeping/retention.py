@@ -25,6 +25,7 @@ from raylift.engines.metrics.payload_files import remove_payloads
 from raylift.engines.metrics.sketch_settings import sketches_directory
 from raylift.settings import PlatformSettings
 from raylift.store import Store
+from raylift.supervisor.housekeeping.dataset_files import DatasetFiles
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Retention:
         self._attempts_dir = settings.attempts_dir
         self._store = store
         self._clock = clock
+        self._data = DatasetFiles(settings, store)
 
     def remove_expired(self) -> None:
         """Remove once, a bounded number of records."""
@@ -69,6 +71,7 @@ class Retention:
             while self._store.webhooks.forget_before(now - timedelta(days=days)):
                 pass
         remove_storage(self._platform_settings, self._store)
+        self._data.remove_unused()
         remove_old_metrics(self._platform_settings, self._store, now)
         remove_old_series(self._platform_settings, self._store, now)
         if jobs or directories:

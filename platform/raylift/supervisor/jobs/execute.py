@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from raylift.domain.errors import DeploymentNotFound, EngineUnavailable, SecretNotFound, SecretUnreadable, StaleJob, StaleLease
+from raylift.domain.errors import DatasetNotFound, DeploymentNotFound, EngineUnavailable, SecretNotFound, SecretUnreadable, StaleJob, StaleLease
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease
@@ -204,7 +204,7 @@ class JobExecutor:
                 self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)
         except GroupNotPlaced as error:
             self._carry_out(lease, job, lost(job, error.detail, self._settings.jobs))
-        except (DeploymentNotFound, SecretNotFound, SecretUnreadable, SubmissionRefused) as error:
+        except (DatasetNotFound, DeploymentNotFound, SecretNotFound, SecretUnreadable, SubmissionRefused) as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
 
     def _stop(self, lease: Lease, job: Job, reason: Reason) -> None:

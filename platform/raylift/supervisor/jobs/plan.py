@@ -219,6 +219,9 @@ def _ended(job: Job, progress: Progress, settings: JobSettings) -> JobAction:
             return Finish(JobState.CANCELLED, Reason.CANCELLED_BY_USER, _HINT_STOPPED_ELSEWHERE, code, usage)
         case Outcome.ENVIRONMENT_ERROR:
             return _without_plugin(job, progress.message or "It was started in another environment.", settings)
+        case Outcome.DATA_ERROR:
+            message = f"Its data cannot be used: {progress.message or 'see the logs'}."
+            return Finish(JobState.FAILED, Reason.DATA_ERROR, message, code, usage)
         case Outcome.WRAPPER_ERROR:
             return lost(job, progress.message or "The wrapper failed.", settings)
         case _:

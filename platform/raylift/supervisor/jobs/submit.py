@@ -28,6 +28,7 @@ from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.mlflow_engine.credentials import job_variables
 from raylift.engines.ray_engine.groups import Group
 from raylift.engines.ray_engine.jobs import RayJobs
+from raylift.services.datasets.job_data import JobData
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.jobs.placement import Placement
@@ -47,6 +48,7 @@ class JobSubmitter:
         self._store = store
         self._ray_jobs = ray_jobs
         self._placement = placement
+        self._data = JobData(store, settings)
 
     def submit(self, job: Job, group: Group | None = None) -> bool:
         """Submit the present attempt. Returns False, without asking Ray, where the job was cancelled meanwhile.
@@ -57,6 +59,7 @@ class JobSubmitter:
             SubmissionRefused: Ray does not take the submission.
             SecretNotFound, SecretUnreadable: the values of a secret or of a variable cannot be had.
             DeploymentNotFound: the version of a batch was deleted.
+            DatasetNotFound: a version of its data was deleted.
             EngineUnavailable: Ray does not answer.
         """
         directory = self.directory(job)
@@ -71,6 +74,8 @@ class JobSubmitter:
             in_overlay=mechanism == OVERLAY,
             platform=self._settings,
             variables={**self._mlflow_credential(job), **(self._gang_variables(job, group) if group else {})},
+            variables=self._mlflow_credential(job),
+            data=self._data.for_attempt(job),
             secrets=self._store.secrets.values(job.spec.workspace, job.spec.secrets).variables,
             batch=self._batch_order(job),
         )

@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from job_entrypoints.contract import ATTEMPT_TOKEN_HEADER, ATTEMPTS_PATH, BUNDLE, NODE_HEADER, REPORT
+from job_entrypoints.contract import ATTEMPT_TOKEN_HEADER, ATTEMPTS_PATH, BUNDLE, DATA, NODE_HEADER, REPORT
 from raylift.services.container import Services
 from raylift.services.jobs.remote_attempts import MAX_MESSAGE_BYTES
 from serve_apps.gateway.access.permissions import Action, needs
@@ -15,6 +15,7 @@ from serve_apps.gateway.http.bodies import read_body
 from serve_apps.gateway.http.responses import json_response
 
 _TAR = "application/x-tar"
+_OCTETS = "application/octet-stream"
 _LONGEST_NAME = 255
 
 
@@ -35,6 +36,12 @@ def attempts_router(services: Services) -> APIRouter:
         """Return a tar of the attempt's directory, for the wrapper on a node that does not see it."""
         host = request.headers.get(NODE_HEADER, "")[:_LONGEST_NAME]
         return StreamingResponse(attempts.bundle(submission_id, _token(request), host), media_type=_TAR)
+
+    @router.get(f"/{{submission_id}}/{DATA}/{{alias}}")
+    def data(request: Request, submission_id: str, alias: str, index: int = 0, offset: int = 0) -> Response:
+        """Return bytes of a file of the attempt's datasets."""
+        content = attempts.data(submission_id, _token(request), alias, index=index, offset=max(offset, 0))
+        return StreamingResponse(content, media_type=_OCTETS)
 
     @router.post(f"/{{submission_id}}/{REPORT}")
     async def report(request: Request, submission_id: str) -> Response:

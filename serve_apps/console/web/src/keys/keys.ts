@@ -12,6 +12,7 @@ export const GO: Record<string, [string, string]> = {
   s: ["sweeps", "Sweeps"],
   l: ["schedules", "Schedules"],
   b: ["batches", "Batches"],
+  f: ["datasets", "Datasets"],
   c: ["cluster", "Cluster"],
   e: ["environments", "Environments"],
   a: ["access", "Access"],

@@ -37,7 +37,7 @@ export function DiffPage({ first, second }: { first: string; second: string }) {
 }
 
 function Differences({ diff }: { diff: JobDiff }) {
-  const values = [...diff.resources, ...diff.settings, ...(diff.params ?? []), ...(diff.args ? [diff.args] : [])];
+  const values = [...diff.resources, ...diff.settings, ...(diff.data ?? []), ...(diff.params ?? []), ...(diff.args ? [diff.args] : [])];
   const names = [...diff.project, ...diff.environment];
   return (
     <>

@@ -128,6 +128,7 @@ function JobFacts({ job }: { job: JobView }) {
         ["Job", <Identifier id={job.job_id} />],
         ["Experiment", <a href={`${link("jobs")}?experiment=${encodeURIComponent(job.experiment_name)}`}>{job.experiment_name}</a>],
         ["Model version", version ? <a href={link("models", job.model_name ?? "", job.model_version ?? "")}>{`${job.model_name} v${job.model_version}`}</a> : "—"],
+        ...(job.data?.length ? ([["Data", <JobData job={job} />]] as [string, JSX.Element][]) : []),
         ...(job.schedule
           ? ([["Schedule", <a href={link("schedules", job.links.schedule?.split("/").pop() ?? job.schedule)}>{job.schedule}</a>]] as [string, JSX.Element][])
           : []),
@@ -160,5 +161,18 @@ function Memory({ peak, limit }: { peak: number; limit: number }) {
       {bytes(peak)} of {bytes(limit)}
       <meter value={Math.min(peak, limit)} max={limit} high={limit * 0.9} aria-label="Peak of memory" />
     </span>
+  );
+}
+
+/** Datasets of the job, each with a link to its version. */
+function JobData({ job }: { job: JobView }) {
+  return (
+    <>
+      {job.data?.map((each) => (
+        <div key={each.alias}>
+          {each.alias}: <a href={`${link("datasets", each.name)}?version=${each.version}`}>{`${each.name}@${each.version}`}</a>
+        </div>
+      ))}
+    </>
   );
 }

@@ -1,4 +1,5 @@
 /** One version: where it comes from, how good it is, and whether it answers. */
+import type { JSX } from "preact";
 import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import type { DeploymentView, VersionView } from "../../api/types";
@@ -141,6 +142,10 @@ function Lineage({ version }: { version: VersionView }) {
               "—"
             ),
           ],
+          ...Object.entries(lineage.data ?? {}).map(([alias, reference]): [string, JSX.Element] => {
+            const [name = "", number = ""] = reference.split("@");
+            return [`Data: ${alias}`, <a href={`${link("datasets", name)}?version=${number}`}>{reference}</a>];
+          }),
           ["MLflow run", lineage.mlflow_run_id ? <RunLink id={lineage.mlflow_run_id} /> : "—"],
           ["Schema from", version.schema_origin?.source ?? "—"],
         ]}

@@ -1,0 +1,1 @@
+"""Datasets: named data of a workspace, in versions by content."""

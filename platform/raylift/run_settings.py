@@ -1,0 +1,37 @@
+"""Settings that the launcher prepares at each start: the ingress, and the files for machines that join."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IngressSettings(_Section):
+    """This machine's HAProxy, as prepared by the launcher."""
+
+    directory: Path
+    """Directory of its runtime socket and its map of names."""
+    token: str
+    """Token that replicas require of requests. Only the ingress knows it."""
+
+    def worked_on_by(self, model_name: str, version: str) -> Path:
+        """Directory in which a version's processes record the requests in progress (poison_requests.py)."""
+        # Beside HAProxy's directory, which they may not see.
+        return self.directory.with_name("worked-on") / quote(f"{model_name}:{version}", safe="")
+
+
+class ClusterSettings(_Section):
+    """Files and label for other machines that join, as prepared by the launcher."""
+
+    label: str
+    """Value of the label ``raylift.io/node`` of prepared nodes: the hash of the node document."""
+    document_file: Path
+    """The node document, without Ray's token (api/cluster/join.py)."""
+    join_token_file: Path
+    """File of the token that joining machines show."""

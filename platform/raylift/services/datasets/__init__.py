@@ -1,0 +1,1 @@
+"""Datasets: uploads, registered addresses, versions, and the data of jobs."""

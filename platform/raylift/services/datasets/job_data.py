@@ -1,0 +1,123 @@
+"""The datasets of jobs: from the references of an upload to the files of an attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from raylift.domain.datasets.dataset import ALIAS, ALIAS_FORM, DataFile, data_variable, listing_digest, parse_reference
+from raylift.domain.errors import DatasetNotFound, FieldError
+from raylift.domain.job import DataInput, Job, JobSpec
+from raylift.engines.datasets.blobs import blobs_of
+from raylift.settings import PlatformSettings
+from raylift.store import Store
+
+if TYPE_CHECKING:
+    from job_entrypoints.contract import AttemptRecord, DataFileRecord, DataRecord
+
+MAX_DATA = 50
+"""Datasets of one job."""
+
+
+class JobData:
+    """Resolves references once, when a job is submitted, and finds the files later."""
+
+    def __init__(self, store: Store, settings: PlatformSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._blobs = blobs_of(settings)
+
+    def resolve(self, workspace: str, wanted: Mapping[str, str]) -> tuple[tuple[DataInput, ...], Sequence[FieldError]]:
+        """Return the versions that ``name`` or ``name@3`` means now, by alias, and an error for each invalid one."""
+        if len(wanted) > MAX_DATA:
+            return (), [FieldError("data", f"has {len(wanted)} datasets; a job gets at most {MAX_DATA}")]
+        found: list[DataInput] = []
+        errors: list[FieldError] = []
+        variables: dict[str, str] = {}
+        for alias, reference in wanted.items():
+            each = self._resolved(workspace, alias, reference, variables)
+            if isinstance(each, FieldError):
+                errors.append(each)
+            else:
+                found.append(each)
+        return tuple(found), errors
+
+    def check(self, spec: JobSpec) -> Iterator[FieldError]:
+        """Yield an error for each version of a former job that was deleted."""
+        for each in spec.data:
+            try:
+                self._store.datasets.get(spec.workspace, each.name, each.version)
+            except DatasetNotFound:
+                detail = f"is {each.name}@{each.version}, which was deleted: upload the job again with another version"
+                yield FieldError(f"data.{each.alias}", detail)
+
+    def renewed(self, spec: JobSpec) -> tuple[DataInput, ...]:
+        """Return the data of a schedule's next job: the newest version where the upload named none."""
+        return tuple(self._newest(spec.workspace, each) if each.follows_newest else each for each in spec.data)
+
+    def for_attempt(self, job: Job) -> AttemptRecord | dict[str, object]:
+        """Return the fields of the attempt's instructions about its data; none without data.
+
+        Raises:
+            DatasetNotFound: a version was deleted.
+        """
+        if not job.spec.data:
+            return {}
+        return {
+            "data": [self._record(job.spec.workspace, each) for each in job.spec.data],
+            "data_cache": str(self._settings.data_cache_dir),
+            "data_cache_bytes": self._settings.datasets.cache_bytes,
+        }
+
+    def _resolved(self, workspace: str, alias: str, reference: str, variables: dict[str, str]) -> DataInput | FieldError:
+        field = f"data.{alias}"
+        parsed = parse_reference(reference)
+        if not ALIAS.fullmatch(alias):
+            return FieldError(field, f"cannot be part of an environment variable: name it with {ALIAS_FORM}")
+        if (other := variables.setdefault(data_variable(alias), alias)) != alias:
+            return FieldError(field, f"has the variable {data_variable(alias)}, as {other!r} does: give another name")
+        if parsed is None:
+            return FieldError(field, f"is {reference!r}; write NAME, or NAME@3 for a version")
+        name, number = parsed
+        try:
+            version = self._store.datasets.get(workspace, name, number)
+        except DatasetNotFound:
+            return FieldError(field, f"is {reference!r}, which does not exist{self._known(workspace, name)}")
+        return DataInput(alias, name, version.version, version.digest, follows_newest=number is None)
+
+    def _known(self, workspace: str, name: str) -> str:
+        try:
+            newest = self._store.datasets.get(workspace, name)
+        except DatasetNotFound:
+            return f": raylift data add {name} FILE"
+        return f"; the newest version is {newest.version}"
+
+    def _newest(self, workspace: str, data: DataInput) -> DataInput:
+        try:
+            newest = self._store.datasets.get(workspace, data.name)
+        except DatasetNotFound:
+            return data  # ``check`` tells that it was deleted.
+        return replace(data, version=newest.version, digest=newest.digest)
+
+    def _record(self, workspace: str, data: DataInput) -> DataRecord:
+        version = self._store.datasets.get(workspace, data.name, data.version)
+        files = self._store.datasets.files(workspace, data.name, data.version)
+        return {
+            "alias": data.alias,
+            "variable": data_variable(data.alias),
+            "name": data.name,
+            "version": data.version,
+            "digest": data.digest,
+            "key": listing_digest(files),
+            "single": None if version.is_folder else files[0].path,
+            "source": version.source or f"raylift://datasets/{workspace}/{data.name}/{data.version}",
+            "files": [self._file(workspace, file) for file in files],
+        }
+
+    def _file(self, workspace: str, file: DataFile) -> DataFileRecord:
+        record: DataFileRecord = {"path": file.path, "sha256": file.sha256, "bytes": file.size_bytes}
+        if file.location is None:
+            ours = self._blobs.path(workspace, file.sha256)
+            return record if ours is None else {**record, "local": str(ours), "is_ours": True}
+        return record if file.location.startswith("s3://") else {**record, "local": file.location}

@@ -1,0 +1,226 @@
+/** One dataset: its versions, the profile of one of them, and the jobs and model versions that had it. */
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { useRight } from "../../access/may";
+import { api, dataOf } from "../../api/client";
+import { usePoll } from "../../api/poll";
+import type { ColumnProfile, DatasetUse, DatasetVersion } from "../../api/types";
+import { link, match, navigate, path as here, query, withQuery } from "../../router";
+import { AsCode } from "../../ui/as_code";
+import { Confirm } from "../../ui/dialog";
+import { bytes, grouped, metric, plural, shortId } from "../../ui/format";
+import { Ago, Copy, Empty, Facts, Failure, Loading, PageHead } from "../../ui/parts";
+import { command, curl, literal, python } from "../../ui/snippets";
+import { State } from "../../ui/state";
+
+export function DatasetPage() {
+  const [name = ""] = match("datasets/:", here.value) ?? [];
+  const path = { dataset_name: name };
+  const { data, error } = usePoll(`dataset ${name}`, (call) => api.GET("/mlops/datasets/{dataset_name}", { ...call, params: { path } }), 5);
+  const asked = Number(query.value.get("version"));
+  const shown = data?.versions.find((each) => each.version === asked) ?? data?.versions[0];
+  return (
+    <>
+      <PageHead
+        title={name}
+        above={<a href={link("datasets")}>Datasets</a>}
+        actions={shown && <Delete version={shown} isLast={data?.versions.length === 1} />}
+      />
+      {error && <Failure error={error} what="dataset" />}
+      {!data && !error && <Loading />}
+      {data && shown && (
+        <>
+          <Version key={shown.reference} name={name} version={shown.version} />
+          <h2>Versions</h2>
+          <Versions versions={data.versions} shown={shown.version} />
+          <h2>Jobs that had it</h2>
+          <Uses uses={data.uses} />
+        </>
+      )}
+    </>
+  );
+}
+
+function Version({ name, version }: { name: string; version: number }) {
+  const path = { dataset_name: name, version };
+  const { data, error } = usePoll(
+    `dataset ${name}@${version}`,
+    (call) => api.GET("/mlops/datasets/{dataset_name}/versions/{version}", { ...call, params: { path } }),
+    0,
+  );
+  if (error) return <Failure error={error} what="version" />;
+  if (!data) return <Loading />;
+  return (
+    <>
+      <Facts
+        items={[
+          ["Version", <code>{data.reference}</code>],
+          ["SHA-256", <><code>{data.digest.slice(0, 16)}…</code> <Copy text={data.digest} label="SHA-256" /></>],
+          ["Size", `${bytes(data.size_bytes)} in ${plural(data.file_count, "file")}`],
+          ["Rows", data.rows === null ? "—" : grouped(data.rows)],
+          ["Source", data.source ?? "uploaded"],
+          ...(data.job_id ? ([["Output of", <a href={link("jobs", data.job_id)}>{shortId(data.job_id)}</a>]] as [string, JSX.Element][]) : []),
+          ["Added", <><Ago at={data.created_at} /> by {data.created_by}</>],
+        ]}
+      />
+      {data.note && <p class="muted">{data.note}</p>}
+      {data.columns.length > 0 && <Columns columns={data.columns} rows={data.profiled_rows} />}
+      <AsCode
+        cli={command("train", "train.py", "--data", `train=${data.reference}`)}
+        python={python(`client.train("train.py", data={"train": ${literal(data.reference)}})`)}
+        curl={curl("GET", data.links.self ?? "")}
+      />
+    </>
+  );
+}
+
+function Columns({ columns, rows }: { columns: ColumnProfile[]; rows: number }) {
+  return (
+    <>
+      <h2>Columns of the first {grouped(rows)} rows</h2>
+      <div class="table-box">
+        <table>
+          <thead>
+            <tr>
+              <th>Column</th>
+              <th>Type</th>
+              <th>Missing</th>
+              <th>Values</th>
+            </tr>
+          </thead>
+          <tbody>
+            {columns.map((column) => (
+              <tr key={column.name}>
+                <td>{column.name}</td>
+                <td>
+                  <code>{column.type}</code>
+                </td>
+                <td class="number">{grouped(column.missing)}</td>
+                <td>{valuesOf(column)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}
+
+/** Range and mean of numbers, or the most frequent texts. */
+export function valuesOf(column: ColumnProfile): string {
+  if (column.top) return `${column.distinct} different: ${column.top.map((each) => `${each.value} (${grouped(each.count)})`).join(", ")}`;
+  if (column.mean != null) return `${metric(column.min as number)} to ${metric(column.max as number)}, mean ${metric(column.mean)}`;
+  return column.min == null ? "" : `${column.min} to ${column.max}`;
+}
+
+function Versions({ versions, shown }: { versions: DatasetVersion[]; shown: number }) {
+  return (
+    <div class="table-box">
+      <table>
+        <thead>
+          <tr>
+            <th>Version</th>
+            <th>Size</th>
+            <th>Rows</th>
+            <th>Added</th>
+            <th>SHA-256</th>
+          </tr>
+        </thead>
+        <tbody>
+          {versions.map((each) => (
+            <tr key={each.version} aria-current={each.version === shown ? "true" : undefined}>
+              <td>
+                <a href={withQuery({ version: String(each.version) })} data-row>
+                  @{each.version}
+                </a>
+              </td>
+              <td class="number nowrap">{bytes(each.size_bytes)}</td>
+              <td class="number">{each.rows === null ? "—" : grouped(each.rows)}</td>
+              <td class="nowrap">
+                <Ago at={each.created_at} /> <span class="muted">by {each.created_by}</span>
+              </td>
+              <td>
+                <code>{each.digest.slice(0, 12)}</code>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Uses({ uses }: { uses: DatasetUse[] }) {
+  if (!uses.length) return <Empty title="No job had it yet" />;
+  return (
+    <div class="table-box">
+      <table>
+        <thead>
+          <tr>
+            <th class="col-state">Job</th>
+            <th>Id</th>
+            <th>Version</th>
+            <th>As</th>
+            <th>Model version</th>
+            <th>Created</th>
+          </tr>
+        </thead>
+        <tbody>
+          {uses.map((use) => (
+            <tr key={`${use.job_id} ${use.alias}`}>
+              <td class="col-state">
+                <State state={use.status} />
+              </td>
+              <td>
+                <a href={link("jobs", use.job_id)} data-row>
+                  {shortId(use.job_id)}
+                </a>
+              </td>
+              <td class="number">@{use.version}</td>
+              <td>{use.alias}</td>
+              <td>
+                {use.model_name && use.model_version ? (
+                  <a href={link("models", use.model_name, use.model_version)}>
+                    {use.model_name} v{use.model_version}
+                  </a>
+                ) : (
+                  "—"
+                )}
+              </td>
+              <td class="nowrap">
+                <Ago at={use.created_at} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Delete({ version, isLast }: { version: DatasetVersion; isLast: boolean }) {
+  const [isAsked, ask] = useState(false);
+  const right = useRight("submit");
+  const path = { dataset_name: version.name, version: version.version };
+  const remove = async () => {
+    await dataOf(api.DELETE("/mlops/datasets/{dataset_name}/versions/{version}", { params: { path } }));
+    navigate(isLast ? link("datasets") : link("datasets", version.name));
+  };
+  return (
+    <>
+      <button type="button" class="quiet" disabled={!right.isGiven} title={right.why} onClick={() => ask(true)}>
+        Delete {version.reference}
+      </button>
+      {isAsked && (
+        <Confirm title={`Delete ${version.reference}?`} action="Delete" isDangerous onConfirm={remove} onClose={() => ask(false)}>
+          <p>Jobs that had it stay, but cannot run again with it. While a job that has not ended gets it, this is refused.</p>
+          <AsCode
+            cli={command("data", "delete", version.reference)}
+            python={python(`client.datasets.delete(${literal(version.reference)})`)}
+            curl={curl("DELETE", version.links.self ?? "")}
+          />
+        </Confirm>
+      )}
+    </>
+  );
+}
