@@ -26,6 +26,7 @@ LOGIN_OF_DEVICE: Final = f"{AUTH}/device/login"
 AUTH_SESSION: Final = f"{AUTH}/session"
 WHOAMI: Final = f"{MLOPS}/whoami"
 WEBHOOKS: Final = f"{MLOPS}/webhooks"
+ROLLOUTS: Final = f"{MLOPS}/rollouts"
 SECRETS: Final = f"{MLOPS}/secrets"
 V1_MODELS: Final = "/v1/models"
 """KServe's V1 protocol."""
@@ -96,6 +97,11 @@ def quality(name: str, number: str | int) -> str:
 
 def feedback(name: str, number: str | int) -> str:
     return version(name, number) + "/feedback"
+
+
+def rollout(name: str, what: str = "") -> str:
+    """Return the path of a rollout, by id or model, or of ``what`` below it: approve, pause, abort and so on."""
+    return _below(ROLLOUTS, name, what)
 
 
 def traffic(name: str) -> str:

@@ -15,7 +15,7 @@ from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.jobs import schedules, sweeps, train
 from raylift.cli.models import commands as models
-from raylift.cli.models import deployments, predict, traffic
+from raylift.cli.models import deployments, predict, rollouts, traffic
 from raylift.cli.nodes import commands as nodes
 from raylift.cli.printing import Output, echo, print_json
 from raylift.cli.session import CaOption, Defaults, KeyOption, OutputOption, UrlOption, output_format
@@ -128,6 +128,7 @@ app.add_typer(schedules.app, name="schedule")
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(traffic.app, name="traffic")
+app.add_typer(rollouts.app, name="rollout")
 app.add_typer(env.app, name="env")
 app.add_typer(keys.app, name="keys")
 login.register(app)

@@ -13,6 +13,7 @@ from raylift.client.http.connection import Connection
 from raylift.client.jobs.jobs import Jobs
 from raylift.client.jobs.sweeps import Sweeps
 from raylift.client.models import Deployments, Models
+from raylift.client.rollouts.rollouts import Rollouts
 from raylift.client.schedules import Schedules
 from raylift.client.secrets import Secrets
 from raylift.client.traffic import Traffic
@@ -53,6 +54,11 @@ class ClientParts:
     def traffic(self) -> Traffic:
         """Traffic tables: the versions that answer requests which name only the model."""
         return Traffic(self._connection)
+
+    @cached_property
+    def rollouts(self) -> Rollouts:
+        """Rollouts: start, get, list, follow, wait, approve, reject, pause, resume, abort, promote."""
+        return Rollouts(self._connection)
 
     @cached_property
     def environments(self) -> Environments:

@@ -84,6 +84,10 @@ class ScheduleNotFound(NotFound):
     code = "schedule_not_found"
 
 
+class RolloutNotFound(NotFound):
+    code = "rollout_not_found"
+
+
 class WebhookNotFound(NotFound):
     code = "webhook_not_found"
 
@@ -146,6 +150,18 @@ class ModelTaken(Conflict):
     """A model of this name belongs to another workspace."""
 
     code = "model_taken"
+
+
+class RolloutExists(Conflict):
+    """The model has a rollout that has not ended. Carries its ``rollout_id``."""
+
+    code = "rollout_exists"
+
+
+class StaleRollout(Conflict):
+    """The rollout has changed since the caller read it."""
+
+    code = "stale_rollout"
 
 
 class ScheduleExists(Conflict):

@@ -14,6 +14,7 @@ from raylift.store.repositories.finished_jobs import HistoryRepository
 from raylift.store.repositories.jobs import JobRepository
 from raylift.store.repositories.keys import KeyRepository, WorkspaceRepository
 from raylift.store.repositories.leases import LeaseRepository
+from raylift.store.repositories.promotion.rollouts import RolloutRepository
 from raylift.store.repositories.ray_packages import RayPackageRepository
 from raylift.store.repositories.reservations import ReservationRepository
 from raylift.store.repositories.schedules import ScheduleRepository
@@ -47,6 +48,7 @@ class Store:
         self.leases = LeaseRepository(self._database)
         self.ray_packages = RayPackageRepository(self._database)
         self.reservations = ReservationRepository(self._database)
+        self.rollouts = RolloutRepository(self._database)
         self.schedules = ScheduleRepository(self._database)
         self.secrets = SecretRepository(self._database)
         self.series = SeriesRepository(self._database)

@@ -106,8 +106,10 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.webhooks.outlet import Outlet
     from raylift.ingress.route_map import IngressMap
     from raylift.ingress.tls import CertificateReload
+    from raylift.services.models.quality import QualityService
     from raylift.services.schedules.jobs import ScheduledJobs
     from raylift.services.secrets import SecretService
+    from raylift.services.traffic.tables import TrafficService
     from raylift.store import open_store
     from raylift.supervisor.deployments.alias_sync import AliasSync
     from raylift.supervisor.deployments.execute import DeploymentExecutor
@@ -128,6 +130,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
     from raylift.supervisor.loop import Subjects, Supervisor
     from raylift.supervisor.periodic import periodic_tasks
+    from raylift.supervisor.rollouts.execute import RolloutExecutor
     from raylift.supervisor.schedules.execute import ScheduleExecutor
     from raylift.supervisor.serial_tasks import TaskThreads
     from raylift.supervisor.store_view import StoreView
@@ -177,6 +180,13 @@ def _assemble(settings: PlatformSettings) -> Any:
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
             schedules=ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), _now),
+            rollouts=RolloutExecutor(
+                store,
+                TrafficService(store, registry),
+                QualityService(store, registry, settings.payloads_dir),
+                settings.counters_dir,
+                _now,
+            ),
             webhooks=WebhookDeliverer(
                 store,
                 settings.webhooks,

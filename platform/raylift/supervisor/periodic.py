@@ -16,6 +16,7 @@ from raylift.supervisor.deployments.registry_sync import RegistrySync
 from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPublisher
 from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
+from raylift.supervisor.rollouts.execute import RolloutExecutor
 from raylift.supervisor.schedules.execute import ScheduleExecutor
 from raylift.supervisor.webhooks.deliver import WebhookDeliverer
 
@@ -42,6 +43,7 @@ def periodic_tasks(
     registry: RegistrySync,
     retention: Retention,
     schedules: ScheduleExecutor,
+    rollouts: RolloutExecutor,
     webhooks: WebhookDeliverer,
     series: SeriesRecorder,
     keys: KeyPublisher | None,
@@ -58,6 +60,7 @@ def periodic_tasks(
         PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("schedules", 1.0, schedules.attend),
+        PeriodicTask("rollouts", 1.0, rollouts.attend),
         PeriodicTask("webhooks", 1.0, webhooks.attend),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),

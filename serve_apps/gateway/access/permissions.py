@@ -36,6 +36,7 @@ class Kind(Enum):
     SECRET = ("secret_name",)
     SCHEDULE = ("schedule_name",)
     WEBHOOK = ("webhook_name",)
+    ROLLOUT = ("rollout_id",)
     NODE = ("node",)
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from raylift.api.headers import OWNER_HEADER, SCALE_UP_TIMEOUT
 from raylift.api.jobs.schedules import ScheduleRunPage
 from raylift.api.observations import FeedbackPage
+from raylift.api.rollouts.rollouts import RolloutPageView
 from raylift.api.sweeps import SweepPage
 from raylift.api.training import JobPage
 from raylift.api.webhooks.webhooks import DeliveryPageView
@@ -26,7 +27,7 @@ from raylift.domain.backoff import backoff
 from raylift.domain.errors import DeploymentUnhealthy
 
 View = TypeVar("View", bound=BaseModel)
-Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView)
+Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView, RolloutPageView)
 
 ATTEMPTS: Final = 4
 """Attempts of one request, with pauses of 0.25, 0.5 and 1 seconds."""

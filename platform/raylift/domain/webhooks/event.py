@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from raylift.domain.job import Job, JobStatus
 from raylift.domain.models.deployment import Deployment
+from raylift.domain.rollouts.rollout import Rollout, RolloutEventKind
 from raylift.domain.schedules.schedule import Schedule, ScheduleRun
 from raylift.domain.traffic import Target, TrafficChange, TrafficTable
 
@@ -32,6 +33,15 @@ class EventType(StrEnum):
     ALIAS_MOVED = "alias.moved"
     """An alias was set, moved or deleted, through the platform or in MLflow."""
     TRAFFIC_CHANGED = "traffic.changed"
+    ROLLOUT_STARTED = "rollout.started"
+    ROLLOUT_ADVANCED = "rollout.advanced"
+    """The next step has begun."""
+    ROLLOUT_AWAITING_APPROVAL = "rollout.awaiting_approval"
+    ROLLOUT_COMPLETED = "rollout.completed"
+    ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    """The traffic is what it was before; the message says why."""
+    ROLLOUT_SUPERSEDED = "rollout.superseded"
+    """Somebody changed the traffic by hand, and the rollout ended without touching it."""
     QUOTA_REACHED = "quota.reached"
     """An account has as many queued jobs as its quota allows: its next upload is refused."""
     WEBHOOK_TEST = "webhook.test"
@@ -48,6 +58,18 @@ _OF_STATUS: Final[Mapping[JobStatus, EventType]] = {
     JobStatus.FAILED: EventType.JOB_FAILED,
     JobStatus.CANCELLED: EventType.JOB_CANCELLED,
 }
+
+
+OF_ROLLOUT: Final[Mapping[RolloutEventKind, EventType]] = {
+    RolloutEventKind.STARTED: EventType.ROLLOUT_STARTED,
+    RolloutEventKind.ADVANCED: EventType.ROLLOUT_ADVANCED,
+    RolloutEventKind.PROMOTED: EventType.ROLLOUT_ADVANCED,
+    RolloutEventKind.AWAITING_APPROVAL: EventType.ROLLOUT_AWAITING_APPROVAL,
+    RolloutEventKind.COMPLETED: EventType.ROLLOUT_COMPLETED,
+    RolloutEventKind.ROLLED_BACK: EventType.ROLLOUT_ROLLED_BACK,
+    RolloutEventKind.SUPERSEDED: EventType.ROLLOUT_SUPERSEDED,
+}
+"""Changes of rollouts that are events. Pauses and approvals are only in the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +157,25 @@ def traffic_event(change: TrafficChange, workspace: str) -> PlatformEvent:
         return PlatformEvent(EventType.ALIAS_MOVED, change.model_name, change.at, data, change.model_name)
     data |= {"revision": change.revision, "before": _table(change.before), "after": _table(change.after)}
     return PlatformEvent(EventType.TRAFFIC_CHANGED, change.model_name, change.at, data, change.model_name)
+
+
+def rollout_event(rollout: Rollout, kind: RolloutEventKind) -> PlatformEvent:
+    """Return the event of a rollout that has changed. ``kind`` is one of ``OF_ROLLOUT``."""
+    data = {
+        "rollout_id": rollout.rollout_id,
+        "model_name": rollout.model_name,
+        "workspace": rollout.workspace,
+        "champion": rollout.champion,
+        "candidate": rollout.candidate,
+        "status": rollout.status,
+        "step": None if rollout.step is None else rollout.step + 1,
+        "steps": len(rollout.plan.steps),
+        "message": rollout.message,
+        "owner": rollout.created_by,
+        "job_id": rollout.job_id,
+    }
+    type_, at = OF_ROLLOUT[kind], rollout.updated_at
+    return PlatformEvent(type_, rollout.rollout_id, at, data, rollout.model_name, owner=rollout.created_by)
 
 
 def quota_event(workspace: str, owner: str, max_queued: int, at: datetime) -> PlatformEvent:

@@ -21,6 +21,7 @@ from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
+from raylift.domain.rollouts.rollout import RolloutStatus
 from raylift.domain.schedules.schedule import RunOutcome, TemplateKind, Timetable
 from raylift.domain.sweep import SweepSpec, SweepState
 from raylift.domain.traffic import TrafficAction, TrafficTable
@@ -77,6 +78,7 @@ class Base(DeclarativeBase):
         Usage: JsonOf(Usage),
         DeploymentConfig: SealedJsonOf(DeploymentConfig),
         TrafficTable: JsonOf(TrafficTable),
+        RolloutStatus: _names(RolloutStatus),
         Mapping[str, float]: JsonOf(dict[str, Number]),
         dict[str, str]: JsonOf(dict[str, str]),
         tuple[str, ...]: JsonOf(tuple[str, ...]),

@@ -57,8 +57,7 @@ class Retention:
         while self._store.ray_packages.forget_expired(now):
             pass
         if (days := self._settings.audit_days) is not None:
-            while self._store.audit.forget_before(now - timedelta(days=days)):
-                pass
+            forget_acts(self._store, now - timedelta(days=days))
         if (days := self._settings.schedule_runs_days) is not None:
             self._store.schedules.forget_runs_before(now - timedelta(days=days))
         if (days := self._settings.webhook_deliveries_days) is not None:
@@ -112,6 +111,14 @@ class Retention:
             directory.remove()
             return True
         return _is_past(end, self._settings.scratch_days, now) and directory.remove_working_files()
+
+
+def forget_acts(store: Store, before: datetime) -> None:
+    """Remove old entries of the audit, and rollouts that ended as long ago. May be repeated, and interrupted anywhere."""
+    while store.audit.forget_before(before):
+        pass
+    while store.rollouts.forget_before(before):
+        pass
 
 
 def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) -> None:
