@@ -14,6 +14,7 @@ from raylift.store.repositories.finished_jobs import HistoryRepository
 from raylift.store.repositories.jobs import JobRepository
 from raylift.store.repositories.keys import KeyRepository, WorkspaceRepository
 from raylift.store.repositories.leases import LeaseRepository
+from raylift.store.repositories.promotion.gates import GateRepository
 from raylift.store.repositories.promotion.rollouts import RolloutRepository
 from raylift.store.repositories.ray_packages import RayPackageRepository
 from raylift.store.repositories.reservations import ReservationRepository
@@ -48,6 +49,7 @@ class Store:
         self.leases = LeaseRepository(self._database)
         self.ray_packages = RayPackageRepository(self._database)
         self.reservations = ReservationRepository(self._database)
+        self.gates = GateRepository(self._database)
         self.rollouts = RolloutRepository(self._database)
         self.schedules = ScheduleRepository(self._database)
         self.secrets = SecretRepository(self._database)

@@ -107,6 +107,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.ingress.route_map import IngressMap
     from raylift.ingress.tls import CertificateReload
     from raylift.services.models.quality import QualityService
+    from raylift.services.rollouts.rollouts import RolloutService
     from raylift.services.schedules.jobs import ScheduledJobs
     from raylift.services.secrets import SecretService
     from raylift.services.traffic.tables import TrafficService
@@ -131,6 +132,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.loop import Subjects, Supervisor
     from raylift.supervisor.periodic import periodic_tasks
     from raylift.supervisor.rollouts.execute import RolloutExecutor
+    from raylift.supervisor.rollouts.gates import GateExecutor
     from raylift.supervisor.schedules.execute import ScheduleExecutor
     from raylift.supervisor.serial_tasks import TaskThreads
     from raylift.supervisor.store_view import StoreView
@@ -167,6 +169,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         clock=_now,
         monotonic=monotonic,
     )
+    traffic = TrafficService(store, registry)
     subjects = Subjects(
         starter=JobStarter(settings, store, cluster, view, ray_view, jobs, placement, job_tasks, monotonic),
         watcher=JobWatcher(settings, view, ray_view, jobs, adoption, job_tasks, _now),
@@ -182,11 +185,12 @@ def _assemble(settings: PlatformSettings) -> Any:
             schedules=ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), _now),
             rollouts=RolloutExecutor(
                 store,
-                TrafficService(store, registry),
+                traffic,
                 QualityService(store, registry, settings.payloads_dir),
                 settings.counters_dir,
                 _now,
             ),
+            gates=GateExecutor(store, registry, traffic, RolloutService(store, registry, traffic), _now),
             webhooks=WebhookDeliverer(
                 store,
                 settings.webhooks,

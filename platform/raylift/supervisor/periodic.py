@@ -17,6 +17,7 @@ from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPubli
 from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
 from raylift.supervisor.rollouts.execute import RolloutExecutor
+from raylift.supervisor.rollouts.gates import GateExecutor
 from raylift.supervisor.schedules.execute import ScheduleExecutor
 from raylift.supervisor.webhooks.deliver import WebhookDeliverer
 
@@ -44,6 +45,7 @@ def periodic_tasks(
     retention: Retention,
     schedules: ScheduleExecutor,
     rollouts: RolloutExecutor,
+    gates: GateExecutor,
     webhooks: WebhookDeliverer,
     series: SeriesRecorder,
     keys: KeyPublisher | None,
@@ -61,6 +63,7 @@ def periodic_tasks(
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("schedules", 1.0, schedules.attend),
         PeriodicTask("rollouts", 1.0, rollouts.attend),
+        PeriodicTask("gates of jobs", 1.0, gates.attend),
         PeriodicTask("webhooks", 1.0, webhooks.attend),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),

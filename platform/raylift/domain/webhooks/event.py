@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from raylift.domain.job import Job, JobStatus
 from raylift.domain.models.deployment import Deployment
+from raylift.domain.rollouts.gate import GateOutcome, Promotion
 from raylift.domain.rollouts.rollout import Rollout, RolloutEventKind
 from raylift.domain.schedules.schedule import Schedule, ScheduleRun
 from raylift.domain.traffic import Target, TrafficChange, TrafficTable
@@ -33,6 +34,10 @@ class EventType(StrEnum):
     ALIAS_MOVED = "alias.moved"
     """An alias was set, moved or deleted, through the platform or in MLflow."""
     TRAFFIC_CHANGED = "traffic.changed"
+    MODEL_VERSION_PROMOTED = "model_version.promoted"
+    """The gate of its job was passed."""
+    MODEL_VERSION_KEPT = "model_version.kept"
+    """The gate of its job was not passed; the message says why."""
     ROLLOUT_STARTED = "rollout.started"
     ROLLOUT_ADVANCED = "rollout.advanced"
     """The next step has begun."""
@@ -176,6 +181,27 @@ def rollout_event(rollout: Rollout, kind: RolloutEventKind) -> PlatformEvent:
     }
     type_, at = OF_ROLLOUT[kind], rollout.updated_at
     return PlatformEvent(type_, rollout.rollout_id, at, data, rollout.model_name, owner=rollout.created_by)
+
+
+def promotion_event(job: Job, promotion: Promotion) -> PlatformEvent:
+    """Return the event of a decided gate."""
+    spec = job.spec
+    data = {
+        "job_id": job.job_id,
+        "model_name": spec.model_name,
+        "model_version": promotion.version,
+        "workspace": spec.workspace,
+        "owner": spec.owner,
+        "alias": None if spec.promote is None else spec.promote.alias,
+        "champion": promotion.champion,
+        "message": promotion.message,
+        "values": {name: value if math.isfinite(value) else str(value) for name, value in promotion.values.items()},
+        "rollout_id": promotion.rollout_id,
+    }
+    promoted = promotion.outcome is GateOutcome.PROMOTED
+    type_ = EventType.MODEL_VERSION_PROMOTED if promoted else EventType.MODEL_VERSION_KEPT
+    at, subject = promotion.decided_at or job.entered_at, f"{spec.model_name}/{promotion.version}"
+    return PlatformEvent(type_, subject, at, data, spec.model_name, spec.experiment_name, spec.owner)
 
 
 def quota_event(workspace: str, owner: str, max_queued: int, at: datetime) -> PlatformEvent:

@@ -30,7 +30,7 @@ from raylift.domain.traffic import Route, Target, TrafficTable, target_of
 from raylift.services.ports import Clock, Registry, utc_now
 from raylift.services.traffic.routing import newest_answering
 from raylift.services.traffic.tables import TrafficService, TrafficState
-from raylift.store import RolloutPage, Store
+from raylift.store import RolloutPage, Store, acting
 
 
 class RolloutService:
@@ -74,7 +74,8 @@ class RolloutService:
         if champion == candidate.version:
             raise InvalidRequest.of(FieldError("version", _is_champion(model_name, champion, state)))
         plan = RolloutPlan(plan.steps, plan.guards, plan.alias or alias)
-        aliases: Mapping[str, str] = self._traffic.read_aliases(model_name, {plan.alias}) if plan.alias else {}
+        with acting(None):  # The audit's entry belongs to the transaction that stores the rollout.
+            aliases: Mapping[str, str] = self._traffic.read_aliases(model_name, {plan.alias}) if plan.alias else {}
         now, table = self._clock(), state.record.table
         who_started = RolloutEntry(now, RolloutEventKind.STARTED, None, _started(champion, candidate), who)
         rollout = Rollout(
@@ -98,6 +99,13 @@ class RolloutService:
         )
         self._store.rollouts.add(rollout)
         return rollout
+
+    def champion_of(self, model_name: str) -> str | None:
+        """Return the version that answers for a model's name; None where none does. Raises InvalidRequest for several."""
+        state = self._traffic.get(model_name)
+        if state.record.table is None and newest_answering(state.deployments) is None:
+            return None
+        return self._champion(model_name, state)[0]
 
     def find(self, name: str, *, visible_workspace: str | None) -> Rollout:
         """Return a rollout by its id, or a model's active or else last one. Raises RolloutNotFound."""

@@ -21,6 +21,7 @@ from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Usage
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
+from raylift.domain.rollouts.gate import GateOutcome
 from raylift.domain.rollouts.rollout import RolloutStatus
 from raylift.domain.schedules.schedule import RunOutcome, TemplateKind, Timetable
 from raylift.domain.sweep import SweepSpec, SweepState
@@ -78,6 +79,7 @@ class Base(DeclarativeBase):
         Usage: JsonOf(Usage),
         DeploymentConfig: SealedJsonOf(DeploymentConfig),
         TrafficTable: JsonOf(TrafficTable),
+        GateOutcome: _names(GateOutcome),
         RolloutStatus: _names(RolloutStatus),
         Mapping[str, float]: JsonOf(dict[str, Number]),
         dict[str, str]: JsonOf(dict[str, str]),

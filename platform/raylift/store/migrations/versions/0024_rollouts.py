@@ -15,6 +15,7 @@ depends_on = None
 
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 MOMENT = sa.DateTime().with_variant(sa.DateTime(timezone=True), "postgresql")
+IS_PENDING = sa.text("outcome = 'pending'")
 IS_ACTIVE = sa.text("finished_at IS NULL")
 
 
@@ -58,7 +59,28 @@ def upgrade() -> None:
         sqlite_where=IS_ACTIVE,
         postgresql_where=IS_ACTIVE,
     )
+    op.create_table(
+        "job_gates",
+        sa.Column("job_id", KEY, nullable=False),
+        sa.Column("outcome", sa.String(length=32), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("champion", KEY, nullable=True),
+        sa.Column("version", KEY, nullable=True),
+        sa.Column("values", sa.JSON(), nullable=False),
+        sa.Column("rollout_id", KEY, nullable=True),
+        sa.Column("decided_at", MOMENT, nullable=True),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.job_id"], name="fk_job_gates_job_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("job_id", name="pk_job_gates"),
+    )
+    op.create_index(
+        "ix_job_gates_pending",
+        "job_gates",
+        ["job_id"],
+        sqlite_where=IS_PENDING,
+        postgresql_where=IS_PENDING,
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("job_gates")
     op.drop_table("rollouts")
