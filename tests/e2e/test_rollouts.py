@@ -90,3 +90,34 @@ def test_good_candidate_takes_over_and_a_bad_one_goes_back(client: Client, model
     assert client.models.get(model).aliases == {"champion": "2"}
     assert [route.alias for route in client.traffic.get(model).routes] == ["champion"]
     assert [change.action for change in client.traffic.history(model, limit=2).changes] == ["rollout", "rollout"]
+
+
+GATED = """
+import mlflow
+from sklearn.linear_model import LinearRegression
+model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
+with mlflow.start_run():
+    mlflow.log_metric("r2", {r2})
+    mlflow.sklearn.log_model(model, name="model", input_example=[[0.5]])
+"""
+
+
+def test_gate_keeps_a_worse_version_and_promotes_the_first(client: Client) -> None:
+    name = f"gated-{uuid.uuid4().hex[:6]}"
+    gate = {"alias": "champion", "when": "r2 > champion.r2"}
+    first = client.train(script_content=GATED.format(r2=0.8), model=name, autolog=False, cpus=0.5, promote=gate)
+    first.wait(240)
+    until(lambda: client.models.get(name).aliases == {"champion": "1"})
+    assert [route.alias for route in client.traffic.get(name).routes] == ["champion"]
+    worse = client.train(script_content=GATED.format(r2=0.7), model=name, autolog=False, cpus=0.5, promote=gate)
+    worse.wait(240)
+    until(lambda: _outcome(client, worse.job_id) == "kept")
+    promotion = client.jobs.get(worse.job_id).view.promotion
+    assert promotion is not None
+    assert promotion.message == "`r2 > champion.r2` does not hold: r2 = 0.7, champion.r2 = 0.8."
+    assert client.models.get(name).aliases == {"champion": "1"}
+
+
+def _outcome(client: Client, job_id: str) -> str | None:
+    promotion = client.jobs.get(job_id).view.promotion
+    return None if promotion is None else promotion.outcome
