@@ -13,6 +13,7 @@ from raylift.cli.names import ModelArgument
 from raylift.cli.options import CursorOption, LimitOption
 from raylift.cli.printing import age, cell, echo, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
+from raylift.domain.rollouts.rollout import RolloutStatus
 
 app = typer.Typer(
     help="Rollouts: requests go to a new version step by step, and back by themselves if it is worse.", no_args_is_help=True
@@ -215,5 +216,5 @@ def _follow(session: Session, name: str) -> None:
     except KeyboardInterrupt:
         say(f"\nDetached; the rollout goes on. raylift rollout show {name} --follow comes back.")
         raise stop("", ExitCode.INTERRUPTED) from None
-    if last is not None and last.finished_at is not None and last.status != "completed":
+    if last is not None and last.finished_at is not None and last.status != RolloutStatus.COMPLETED:
         raise stop(f"{last.rollout_id} is {last.status}", ExitCode.FAILED)

@@ -15,7 +15,7 @@ from raylift.domain.traffic import is_alias
 
 
 class First(StrEnum):
-    """What becomes of a version while the alias names none, and the condition compares with it."""
+    """Treatment of a version while the alias names none, and the condition compares with it."""
 
     PROMOTE = "promote"
     KEEP = "keep"
@@ -44,7 +44,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What became of a job's gate."""
+    """Outcome of a job's gate."""
 
     job_id: str
     outcome: GateOutcome = GateOutcome.PENDING

@@ -1,4 +1,4 @@
-"""Sequential test of two failure rates, which may be looked at after every request.
+"""Sequential test of two failure rates, valid after every request.
 
 The test martingale of Turner, Ly and Grünwald, "Generic E-variables for exact sequential k-sample tests that allow for
 optional stopping" (arXiv 2106.02693), for two Bernoulli streams. Requests come in blocks with some of both versions. A block
@@ -63,8 +63,8 @@ class SequentialTest:
     def after_alone(self, candidate: Outcomes, *, tolerance: float) -> SequentialTest:
         """Return the test with requests of the candidate while it answers all of them.
 
-        The champion's rate so far and ``tolerance`` stand in for its answers. An estimate is no known rate: this part has no
-        guarantee beyond the estimate's own error.
+        The champion's rate so far, with ``tolerance`` added, takes the place of its answers. This part of the evidence has no
+        guarantee: an estimate is no known rate.
         """
         null = min(_estimate(self.champion, _PRIOR_CHAMPION) + tolerance, 1.0 - _LEAST)
         b = _estimate(self.candidate, _PRIOR_CANDIDATE)

@@ -45,7 +45,7 @@ class JobDetails:
     build: BuildRecord | None = None
     """Record of the build of the environment that it waits for."""
     promotion: Promotion | None = None
-    """What became of its gate; None for a job without one."""
+    """Outcome of its gate; None for a job without one."""
     live_usage: LiveUsage | None = None
     """Resources that a running script uses now."""
 

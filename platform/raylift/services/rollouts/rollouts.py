@@ -62,7 +62,7 @@ class RolloutService:
 
         Raises:
             ModelNotFound: no model is registered under the name.
-            InvalidRequest: the plan is wrong, the candidate cannot answer, or there is no one champion.
+            InvalidRequest: the plan is wrong, the candidate cannot answer, or several versions answer now, or none.
             RolloutExists: the model has a rollout that has not ended.
         """
         errors = problems_of(plan)

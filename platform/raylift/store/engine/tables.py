@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer
-from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from raylift.domain.access import Role
@@ -29,6 +28,7 @@ from raylift.domain.traffic import TrafficAction, TrafficTable
 from raylift.domain.webhooks.delivery import DeliveryStatus
 from raylift.domain.webhooks.webhook import WebhookFormat
 from raylift.store.engine.columns import CleanText, JsonOf, Key, UtcDateTime
+from raylift.store.engine.columns import names_of as _names
 from raylift.store.engine.sealed import SealedJsonOf, SealedVariablesColumn
 
 
@@ -38,15 +38,6 @@ def _finite_or_name(value: float) -> float | str:
 
 Number = Annotated[float, PlainSerializer(_finite_or_name)]
 """A float. JSON has no NaN or infinity, so they are stored as strings."""
-
-
-def _names(kind: type[StrEnum]) -> Enum:
-    """Text column with an enum's values and without a CHECK, so a new member needs no migration."""
-    return Enum(kind, native_enum=False, create_constraint=False, length=32, values_callable=_values)
-
-
-def _values(kind: type[StrEnum]) -> list[str]:
-    return [member.value for member in kind]
 
 
 class Base(DeclarativeBase):

@@ -46,7 +46,7 @@ class RolloutExecutor:
         self._counters_dir = counters_dir
         self._clock = clock
         self._asked: dict[str, datetime] = {}
-        """When the quality of a rollout was last read."""
+        """Time at which the quality of a rollout was last read."""
 
     def attend(self, lease: Lease) -> None:
         """Plan and execute the next move of every active rollout. One that fails does not keep the others.
