@@ -54,6 +54,7 @@ from serve_apps.gateway.routers.monitoring.monitors import monitors_router
 from serve_apps.gateway.routers.observations import observations_router
 from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
 from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
+from serve_apps.gateway.routers.rollouts.rollouts import rollouts_router
 from serve_apps.gateway.routers.secrets import secrets_router
 from serve_apps.gateway.routers.sweeps import sweeps_router
 from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
@@ -145,6 +146,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         monitors_router(services),
         traffic_router(services),
         aliases_router(services),
+        rollouts_router(services),
         environments_router(services),
         keys_router(services),
         logins_router(services),

@@ -28,6 +28,7 @@ AUTH_SESSION: Final = f"{AUTH}/session"
 WHOAMI: Final = f"{MLOPS}/whoami"
 WEBHOOKS: Final = f"{MLOPS}/webhooks"
 DATASETS: Final = f"{MLOPS}/datasets"
+ROLLOUTS: Final = f"{MLOPS}/rollouts"
 SECRETS: Final = f"{MLOPS}/secrets"
 V1_MODELS: Final = "/v1/models"
 """KServe's V1 protocol."""
@@ -108,6 +109,9 @@ def feedback(name: str, number: str | int) -> str:
 def monitor(name: str, number: str | int, what: str = "") -> str:
     """Return the path of a version's monitor, or of ``what`` below it: windows, alerts."""
     return version(name, number) + "/monitor" + (f"/{what}" if what else "")
+def rollout(name: str, what: str = "") -> str:
+    """Return the path of a rollout, by id or model, or of ``what`` below it: approve, pause, abort and so on."""
+    return _below(ROLLOUTS, name, what)
 
 
 def traffic(name: str) -> str:

@@ -90,7 +90,7 @@ class TrafficChangeView(BaseModel):
     sequence: int
     at: datetime
     who: Annotated[str, Field(description='X-Raylift-Owner, else "local"; "mlflow" for changes made in MLflow itself.')]
-    action: Literal["put", "delete", "rollback", "alias"]
+    action: Literal["put", "delete", "rollback", "rollout", "alias"]
     revision: int | None
     before: TrafficTableView | None
     after: TrafficTableView | None

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raylift.api.figures import Amount, Figure, OptionalAmount
+from raylift.api.rollouts.gates import PromoteRequest, PromotionView
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, MODEL_NAME, TORCH_BACKEND
 
@@ -124,6 +125,11 @@ class TrainingUpload(BaseModel):
         bool, Field(description="Let the version answer requests that name only the model. A traffic table has precedence.")
     ] = True
     isolation: Annotated[Isolation | None, Field(description="null: `sandbox`; for a job with workers `cluster`.")] = None
+    promote: Annotated[
+        PromoteRequest | None,
+        Field(description="Gate: the version holds back, and gets an alias if its metrics are good enough."),
+    ] = None
+    isolation: Annotated[Isolation | None, Field(description="null: `sandbox`.")] = None
     network: Annotated[Network | None, Field(description="null: the platform's setting.")] = None
     params: Annotated[
         dict[str, Value],
@@ -347,6 +353,7 @@ class JobView(JobSummary):
         str | None, Field(alias="register", description="Selection of the model by the upload: name, class or run.")
     ] = None
     take_traffic: Annotated[bool, Field(description="Its version may answer requests that name only the model.")] = True
+    promotion: Annotated[PromotionView | None, Field(description="Its gate, and what became of it; null: it has none.")] = None
     isolation: Isolation = "sandbox"
     network: Network = "full"
     phases: Annotated[dict[str, Figure], Field(description="Seconds spent in each phase.")]

@@ -16,7 +16,7 @@ from raylift.cli.exits import ExitCode, PlatformGroup, stop
 from raylift.cli.jobs import batches, schedules, sweeps, train
 from raylift.cli.jobs import commands as jobs
 from raylift.cli.models import commands as models
-from raylift.cli.models import deployments, monitor, predict, traffic
+from raylift.cli.models import deployments, monitor, predict, rollouts, traffic
 from raylift.cli.nodes import commands as nodes
 from raylift.cli.printing import Output, echo, print_json
 from raylift.cli.session import CaOption, Defaults, KeyOption, OutputOption, UrlOption, output_format
@@ -134,6 +134,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(deployments.app, name="deployments")
 app.add_typer(traffic.app, name="traffic")
+app.add_typer(rollouts.app, name="rollout")
 app.add_typer(env.app, name="env")
 app.add_typer(keys.app, name="keys")
 login.register(app)

@@ -18,6 +18,7 @@ from raylift.client import (
     JobWaitTimeout,
     NotFound,
     RayliftError,
+    RolloutWaitTimeout,
     TooLarge,
     Unavailable,
 )
@@ -45,7 +46,7 @@ def code_of(error: RayliftError) -> ExitCode:
             return ExitCode.USAGE
         case NotFound():
             return ExitCode.NOT_FOUND
-        case ConnectionFailed(timed_out=True) | JobWaitTimeout():
+        case ConnectionFailed(timed_out=True) | JobWaitTimeout() | RolloutWaitTimeout():
             return ExitCode.TIMEOUT
         case ConnectionFailed() | Unavailable():
             return ExitCode.UNAVAILABLE

@@ -21,6 +21,7 @@ from raylift.client.http.errors import (
 from raylift.client.jobs.job import Job, JobCancelled, JobFailed, JobWaitTimeout
 from raylift.client.jobs.sweeps import Sweep, SweepFailed, SweepWaitTimeout
 from raylift.client.prediction import Prediction
+from raylift.client.rollouts.rollouts import RolloutWaitTimeout
 
 __all__ = [
     "APIError",
@@ -38,6 +39,7 @@ __all__ = [
     "NotFound",
     "Prediction",
     "RayliftError",
+    "RolloutWaitTimeout",
     "ServerError",
     "Sweep",
     "SweepFailed",

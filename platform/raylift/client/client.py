@@ -166,6 +166,7 @@ class Client(ClientParts):
         deploy: bool = True,
         register: str | None = None,
         take_traffic: bool = True,
+        promote: Mapping[str, Any] | str | None = None,
         isolation: Literal["sandbox", "cluster"] | None = None,
         network: Literal["full", "mlflow-only", "none"] | None = None,
         params: Mapping[str, str | float] | None = None,
@@ -213,6 +214,8 @@ class Client(ClientParts):
                 models first, then supervised ones, then the last.
             take_traffic: Let the version answer requests that name only the model, if the model has no traffic table.
                 False: the version that answers them now continues.
+            promote: Gate, e.g. ``{"alias": "champion", "when": "auc >= champion.auc + 0.002"}``: the version holds back, and
+                gets the alias if the condition holds. With ``"rollout": {…}`` a rollout moves it. A string is the alias.
             isolation: "sandbox": the script reaches its own work, its data and MLflow. "cluster": it may use Ray and everything
                 that the platform's user may. None: "sandbox".
             network: Network of a sandboxed script: "full" is all but the platform's own ports. None: the platform's setting.
@@ -256,6 +259,7 @@ class Client(ClientParts):
             deploy=deploy,
             register=register,
             take_traffic=take_traffic,
+            promote=promote,
             isolation=isolation,
             network=network,
             params=params,

@@ -16,6 +16,7 @@ from raylift.client.jobs.jobs import Jobs
 from raylift.client.jobs.sweeps import Sweeps
 from raylift.client.models import Deployments, Models
 from raylift.client.monitoring.monitors import Monitors
+from raylift.client.rollouts.rollouts import Rollouts
 from raylift.client.schedules import Schedules
 from raylift.client.secrets import Secrets
 from raylift.client.traffic import Traffic
@@ -71,6 +72,9 @@ class ClientParts:
     def datasets(self) -> Datasets:
         """Datasets for jobs: add, list, versions, get, download, delete."""
         return Datasets(self._connection)
+    def rollouts(self) -> Rollouts:
+        """Rollouts: start, get, list, follow, wait, approve, reject, pause, resume, abort, promote."""
+        return Rollouts(self._connection)
 
     @cached_property
     def environments(self) -> Environments:

@@ -84,6 +84,10 @@ class ScheduleNotFound(NotFound):
     code = "schedule_not_found"
 
 
+class RolloutNotFound(NotFound):
+    code = "rollout_not_found"
+
+
 class WebhookNotFound(NotFound):
     code = "webhook_not_found"
 
@@ -162,6 +166,16 @@ class UploadConflict(Conflict):
     """The part of a file does not follow those before; ``have`` is the number of bytes that the platform has."""
 
     code = "upload_conflict"
+class RolloutExists(Conflict):
+    """The model has a rollout that has not ended. Carries its ``rollout_id``."""
+
+    code = "rollout_exists"
+
+
+class StaleRollout(Conflict):
+    """The rollout has changed since the caller read it."""
+
+    code = "stale_rollout"
 
 
 class ScheduleExists(Conflict):

@@ -68,6 +68,11 @@ def new_schedule_id(now: float | None = None) -> str:
     return f"schedule_{_ulid(now)}"
 
 
+def new_rollout_id(now: float | None = None) -> str:
+    """Make a rollout id: ``rollout_`` and a ULID."""
+    return f"rollout_{_ulid(now)}"
+
+
 def new_webhook_id(now: float | None = None) -> str:
     """Make a webhook id: ``webhook_`` and a ULID."""
     return f"webhook_{_ulid(now)}"

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from raylift.domain.batches.batch import BatchSpec
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
+from raylift.domain.rollouts.gate import Gate
 
 
 class JobStatus(StrEnum):
@@ -234,6 +235,8 @@ class JobSpec:
     """Selects the logged model to register, by name, class or run. None: the platform's rule."""
     take_traffic: bool = True
     """Let the deployed version answer requests that name only its model, in place of the present version."""
+    promote: Gate | None = None
+    """Gate of the version: it holds back until it has passed. None: ``take_traffic`` decides."""
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     """Parameters without secrets: MLflow params of the job's run. They are also in ``environment``."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -90,6 +90,8 @@ class TrafficAction(StrEnum):
     PUT = "put"
     DELETE = "delete"
     ROLLBACK = "rollback"
+    ROLLOUT = "rollout"
+    """A step of a rollout, or its end."""
     ALIAS = "alias"
     """An alias was set, moved or deleted, through the platform's API or in MLflow."""
 

@@ -37,6 +37,7 @@ from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
 from raylift.services.reports import ReportService
 from raylift.services.requirements.environments import EnvironmentService
+from raylift.services.rollouts.rollouts import RolloutService
 from raylift.services.schedules.jobs import ScheduledJobs
 from raylift.services.schedules.schedules import ScheduleService
 from raylift.services.secrets import SecretService
@@ -75,6 +76,7 @@ class Services:
     routing: InferenceRouting
     scale_up_requests: ScaleUpRequests
     traffic: TrafficService
+    rollouts: RolloutService
     environments: EnvironmentService
     status_counts: StatusCounter
     changes: Changes
@@ -137,6 +139,7 @@ class Services:
             batches_dir=settings.batches_dir,
             clock=clock,
         )
+        traffic = TrafficService(store, registry, clock=clock)
         packages = RayPackages(store, settings, clock=clock)
         return cls(
             settings=settings,
@@ -161,7 +164,8 @@ class Services:
             deployments=DeploymentService(store, registry, capacity, settings.serving, clock=clock),
             routing=InferenceRouting(store, registry, clock=clock),
             scale_up_requests=ScaleUpRequests(store, lasting_seconds=settings.serving.upscale_delay_seconds, clock=clock),
-            traffic=TrafficService(store, registry, clock=clock),
+            traffic=traffic,
+            rollouts=RolloutService(store, registry, traffic, clock=clock),
             environments=EnvironmentService(store, capacity, settings.environments_dir, settings.environments),
             status_counts=StatusCounter(store),
             changes=store.changes,

@@ -8,6 +8,7 @@ from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.trail import Act, acting, declare
 from raylift.store.repositories.audit import AuditPage
 from raylift.store.repositories.keys import WorkspaceRepository
+from raylift.store.repositories.promotion.rollouts import RolloutPage
 from raylift.store.repositories.schedules import NewJob, ScheduleRunPage, ScheduleStep
 from raylift.store.repositories.sweeps import AddedSweep, SweepListing, SweepPage
 from raylift.store.repositories.webhooks import DeliveryPage
@@ -25,6 +26,7 @@ __all__ = [
     "JobPage",
     "KeyRing",
     "NewJob",
+    "RolloutPage",
     "ScheduleRunPage",
     "ScheduleStep",
     "Store",

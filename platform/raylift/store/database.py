@@ -16,6 +16,8 @@ from raylift.store.repositories.jobs import JobRepository
 from raylift.store.repositories.keys import KeyRepository, WorkspaceRepository
 from raylift.store.repositories.leases import LeaseRepository
 from raylift.store.repositories.monitoring.monitors import MonitorRepository
+from raylift.store.repositories.promotion.gates import GateRepository
+from raylift.store.repositories.promotion.rollouts import RolloutRepository
 from raylift.store.repositories.ray_packages import RayPackageRepository
 from raylift.store.repositories.reservations import ReservationRepository
 from raylift.store.repositories.schedules import ScheduleRepository
@@ -51,6 +53,8 @@ class Store:
         self.ray_packages = RayPackageRepository(self._database)
         self.monitors = MonitorRepository(self._database)
         self.reservations = ReservationRepository(self._database)
+        self.gates = GateRepository(self._database)
+        self.rollouts = RolloutRepository(self._database)
         self.schedules = ScheduleRepository(self._database)
         self.secrets = SecretRepository(self._database)
         self.series = SeriesRepository(self._database)

@@ -108,8 +108,11 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.webhooks.outlet import Outlet
     from raylift.ingress.route_map import NAMES_FILE, IngressMap
     from raylift.ingress.tls import CertificateReload
+    from raylift.services.models.quality import QualityService
+    from raylift.services.rollouts.rollouts import RolloutService
     from raylift.services.schedules.jobs import ScheduledJobs
     from raylift.services.secrets import SecretService
+    from raylift.services.traffic.tables import TrafficService
     from raylift.store import open_store
     from raylift.supervisor.deployments.alias_sync import AliasSync
     from raylift.supervisor.deployments.execute import DeploymentExecutor
@@ -132,6 +135,8 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.loop import Subjects, Supervisor
     from raylift.supervisor.monitors.watch import MonitorWatch
     from raylift.supervisor.periodic import periodic_tasks
+    from raylift.supervisor.rollouts.execute import RolloutExecutor
+    from raylift.supervisor.rollouts.gates import GateExecutor
     from raylift.supervisor.schedules.execute import ScheduleExecutor
     from raylift.supervisor.serial_tasks import TaskThreads
     from raylift.supervisor.store_view import StoreView
@@ -171,6 +176,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         clock=_now,
         monotonic=monotonic,
     )
+    traffic = TrafficService(store, registry)
     subjects = Subjects(
         starter=JobStarter(settings, store, cluster, view, ray_view, jobs, placement, gangs, job_tasks, monotonic),
         watcher=JobWatcher(settings, view, ray_view, jobs, adoption, job_tasks, _now),
@@ -184,6 +190,14 @@ def _assemble(settings: PlatformSettings) -> Any:
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
             schedules=ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), _now),
+            rollouts=RolloutExecutor(
+                store,
+                traffic,
+                QualityService(store, registry, settings.payloads_dir),
+                settings.counters_dir,
+                _now,
+            ),
+            gates=GateExecutor(store, registry, traffic, RolloutService(store, registry, traffic), _now),
             webhooks=WebhookDeliverer(
                 store,
                 settings.webhooks,

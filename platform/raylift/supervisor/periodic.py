@@ -19,6 +19,8 @@ from raylift.supervisor.housekeeping.retention import Retention
 from raylift.supervisor.jobs.gangs import Gangs
 from raylift.supervisor.monitors.watch import MonitorWatch
 from raylift.supervisor.nodes.agents import NodeUpkeep, PAUSE_SECONDS as NODES_PAUSE_SECONDS
+from raylift.supervisor.rollouts.execute import RolloutExecutor
+from raylift.supervisor.rollouts.gates import GateExecutor
 from raylift.supervisor.schedules.execute import ScheduleExecutor
 from raylift.supervisor.webhooks.deliver import WebhookDeliverer
 
@@ -45,6 +47,8 @@ def periodic_tasks(
     registry: RegistrySync,
     retention: Retention,
     schedules: ScheduleExecutor,
+    rollouts: RolloutExecutor,
+    gates: GateExecutor,
     webhooks: WebhookDeliverer,
     series: SeriesRecorder,
     monitors: MonitorWatch,
@@ -64,6 +68,8 @@ def periodic_tasks(
         PeriodicTask("all aliases", 15.0, lambda _: aliases.sync_all(), asks_mlflow=True),
         PeriodicTask("registry", pause, registry.sync, is_due=lambda: deploys_registered, asks_mlflow=True),
         PeriodicTask("schedules", 1.0, schedules.attend),
+        PeriodicTask("rollouts", 1.0, rollouts.attend),
+        PeriodicTask("gates of jobs", 1.0, gates.attend),
         PeriodicTask("webhooks", 1.0, webhooks.attend),
         PeriodicTask("placement groups", 1.0, gangs.sweep, is_due=gangs.are_due),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),

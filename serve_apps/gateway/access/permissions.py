@@ -38,6 +38,7 @@ class Kind(Enum):
     SCHEDULE = ("schedule_name",)
     WEBHOOK = ("webhook_name",)
     DATASET = ("dataset_name",)
+    ROLLOUT = ("rollout_id",)
     NODE = ("node",)
 
 

@@ -21,6 +21,7 @@ from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.paths import RAY_API
 from raylift.api.problems import Problem
 from raylift.api.ray_jobs import JobSubmitRequest
+from raylift.api.rollouts.rollouts import RolloutDecision, RolloutRequest
 from raylift.api.secrets import SecretRequest
 from raylift.api.security.logins import DeviceLoginRequest, LoginPageRequest, LoginRequest
 from raylift.api.traffic import AliasUpdate, RollbackRequest, TrafficUpdate
@@ -47,6 +48,8 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     TrafficUpdate,
     RollbackRequest,
     AliasUpdate,
+    RolloutRequest,
+    RolloutDecision,
     FeedbackEntry,
     FeedbackBody,
     MonitorSettings,

@@ -33,6 +33,7 @@ _NEWER_FIELDS: Final = (
     "isolation",
     "network",
     "secrets",
+    "promote",
 )
 _DEFAULTS: Final = {name: TrainingUpload.model_fields[name].get_default(call_default_factory=True) for name in _NEWER_FIELDS}
 """Left out of the fingerprint at their default: idempotency keys of an older release keep their meaning."""

@@ -29,6 +29,7 @@ _MAX_PARTS: Final = 2000
 _SCRIPT: Final = "script"
 _REQUIREMENTS_FILE: Final = "requirements_file"
 _JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources", "sweep", "params", "data"})
+_JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources", "sweep", "params", "promote"})
 _LISTS: Final = frozenset({"requirements", "args", "secrets"})
 _PROJECT: Final = "project"
 _OF_SINGLE_SCRIPTS: Final = ("script_content", "script_name", "script_encoding")

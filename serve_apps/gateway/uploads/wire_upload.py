@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from raylift.api.rollouts.gates import PromoteRequest
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.api.training import TrainingUpload, WorkersRequest
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import Isolation, Network, Resources, Workers, WorkerStrategy
 from raylift.domain.quantities import parse_bytes
+from raylift.domain.rollouts.gate import First, Gate
 from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
 from raylift.services.uploads.request import RequestedSweep, UploadRequest
+from serve_apps.gateway.views.rollouts import plan_of
 
 
 def upload_request(
@@ -59,6 +62,7 @@ def upload_request(
         deploy=upload.deploy,
         register=upload.registers,
         take_traffic=upload.take_traffic,
+        promote=_gate(upload.promote) if upload.promote else None,
         isolation=Isolation(upload.isolation) if upload.isolation else default_isolation,
         network=Network(upload.network) if upload.network else None,
         params=texts_of(upload.params),
@@ -79,6 +83,11 @@ def workers_of(asked: WorkersRequest | None) -> Workers | None:
 def texts_of(params: Mapping[str, Value]) -> dict[str, str]:
     """Return the values as text: strings as they are, others in JSON."""
     return {name: _text(value) for name, value in params.items()}
+
+
+def _gate(asked: PromoteRequest) -> Gate:
+    plan = None if asked.rollout is None else plan_of(asked.rollout, asked.alias)
+    return Gate(asked.alias, asked.when, First(asked.first), plan)
 
 
 def _sweep(asked: SweepRequest) -> RequestedSweep:

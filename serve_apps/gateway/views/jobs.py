@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from raylift.api import paths
+from raylift.api.rollouts.gates import PromotionView
 from raylift.api.training import (
     AttemptView,
     DownloadProgress,
@@ -24,6 +25,7 @@ from raylift.api.training import (
 )
 from raylift.domain.job import STATUS_OF, Attempt, DataInput, Event, Job, JobState, JobStatus, Reason, Resources, Usage
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
+from raylift.domain.rollouts.gate import Gate, Promotion
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
 from raylift.services.uploads.dry_run import DryRun
@@ -146,6 +148,7 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         deploy=spec.deploy,
         registers=spec.register,
         take_traffic=spec.take_traffic,
+        promotion=_promotion(spec.promote, details.promotion),
         isolation=spec.isolation.value,
         network=spec.network.value,
         phases=_phases(job, details.deployment, now),
@@ -160,6 +163,19 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
 def data_view(data: DataInput) -> JobDataView:
     links = {"version": paths.dataset_version(data.name, data.version), "dataset": paths.dataset(data.name)}
     return JobDataView(alias=data.alias, name=data.name, version=data.version, digest=data.digest, links=links)
+def _promotion(gate: Gate | None, promotion: Promotion | None) -> PromotionView | None:
+    if gate is None or promotion is None:
+        return None
+    return PromotionView(
+        alias=gate.alias,
+        when=gate.when,
+        outcome=promotion.outcome.value,
+        message=promotion.message,
+        champion=promotion.champion,
+        values=dict(promotion.values),
+        rollout_id=promotion.rollout_id,
+        decided_at=promotion.decided_at,
+    )
 
 
 def download_progress(downloads: Downloads | None) -> DownloadProgress | None:

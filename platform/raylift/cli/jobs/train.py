@@ -13,6 +13,13 @@ from raylift.api.training import UploadCheck
 from raylift.cli.exits import wrong_usage
 from raylift.cli.jobs import following
 from raylift.cli.jobs.dry_run import print_check, print_dry_run, refused
+from raylift.cli.jobs.gate_options import (
+    PromoteAliasOption,
+    PromoteFirstOption,
+    PromoteStepsOption,
+    PromoteWhenOption,
+    gate_of,
+)
 from raylift.cli.jobs.sweep_options import (
     MaxParallelOption,
     MetricOption,
@@ -104,6 +111,10 @@ def train(
             "--no-take-traffic", help="Requests that name only the model stay with the version that answers them now."
         ),
     ] = False,
+    promote_alias: PromoteAliasOption = None,
+    promote_when: PromoteWhenOption = None,
+    promote_first: PromoteFirstOption = "promote",
+    promote_steps: PromoteStepsOption = None,
     isolation: IsolationOption = None,
     network: NetworkOption = None,
     param: ParamOption = None,
@@ -166,6 +177,10 @@ def train(
                 no_deploy=no_deploy,
                 register=register,
                 no_take_traffic=no_take_traffic,
+                promote_alias=promote_alias,
+                promote_when=promote_when,
+                promote_first=promote_first,
+                promote_steps=promote_steps,
                 isolation=isolation,
                 network=network,
                 param=param,
@@ -219,6 +234,10 @@ def train_options(
     worker_memory: str | None,
     worker_gpus: float | None,
     worker_strategy: str | None,
+    promote_alias: str | None,
+    promote_when: str | None,
+    promote_first: str,
+    promote_steps: str | None,
     **same: Any,
 ) -> dict[str, Any]:
     """Return the options of ``Client.train`` for those of the command. ``same`` are the ones that need no translation."""
@@ -233,6 +252,7 @@ def train_options(
         "deploy": not no_deploy,
         "take_traffic": not no_take_traffic,
         "workers": workers_of(workers, worker_cpus, worker_memory, worker_gpus, worker_strategy),
+        "promote": gate_of(promote_alias, promote_when, promote_first, promote_steps),
         "params": assignments(param, "--param"),
         "tags": assignments(tag, "--tag"),
     }

@@ -20,6 +20,7 @@ from raylift.api.jobs.batches import BatchPage
 from raylift.api.jobs.schedules import ScheduleRunPage
 from raylift.api.monitoring.monitors import AlertPage, WindowPage
 from raylift.api.observations import FeedbackPage
+from raylift.api.rollouts.rollouts import RolloutPageView
 from raylift.api.sweeps import SweepPage
 from raylift.api.training import JobPage
 from raylift.api.webhooks.webhooks import DeliveryPageView
@@ -30,6 +31,7 @@ from raylift.domain.errors import DeploymentUnhealthy
 View = TypeVar("View", bound=BaseModel)
 Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView, WindowPage, AlertPage)
 Page = TypeVar("Page", JobPage, BatchPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView)
+Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView, RolloutPageView)
 
 ATTEMPTS: Final = 4
 """Attempts of one request, with pauses of 0.25, 0.5 and 1 seconds."""

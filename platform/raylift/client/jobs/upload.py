@@ -35,6 +35,7 @@ class TrainOptions(TypedDict, total=False):
     deploy: bool
     register: str | None
     take_traffic: bool
+    promote: Mapping[str, Any] | str | None
     isolation: Literal["sandbox", "cluster"] | None
     network: Literal["full", "mlflow-only", "none"] | None
     params: Mapping[str, str | float] | None
@@ -75,6 +76,7 @@ def training_fields(
     deploy: bool = True,
     register: str | None = None,
     take_traffic: bool = True,
+    promote: Mapping[str, Any] | str | None = None,
     isolation: Literal["sandbox", "cluster"] | None = None,
     network: Literal["full", "mlflow-only", "none"] | None = None,
     params: Mapping[str, str | float] | None = None,
@@ -97,6 +99,7 @@ def training_fields(
     }
     optional = {
         "take_traffic": None if take_traffic else False,
+        "promote": {"alias": promote} if isinstance(promote, str) else promote and dict(promote),
         "isolation": isolation,
         "network": network,
         "params": dict(params) if params else None,

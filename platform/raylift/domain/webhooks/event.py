@@ -13,6 +13,8 @@ from raylift.domain.batches.batch import BatchSpec
 from raylift.domain.job import Job, JobStatus
 from raylift.domain.models.deployment import Deployment
 from raylift.domain.monitoring.monitor import Alert, Window, alert_data
+from raylift.domain.rollouts.gate import GateOutcome, Promotion
+from raylift.domain.rollouts.rollout import Rollout, RolloutEventKind
 from raylift.domain.schedules.schedule import Schedule, ScheduleRun
 from raylift.domain.traffic import Target, TrafficChange, TrafficTable
 
@@ -41,6 +43,19 @@ class EventType(StrEnum):
     TRAFFIC_CHANGED = "traffic.changed"
     MONITOR_ALERT = "monitor.alert"
     """A window of a watched version has raised alerts, or ended them."""
+    MODEL_VERSION_PROMOTED = "model_version.promoted"
+    """The gate of its job was passed."""
+    MODEL_VERSION_KEPT = "model_version.kept"
+    """The gate of its job was not passed; the message says why."""
+    ROLLOUT_STARTED = "rollout.started"
+    ROLLOUT_ADVANCED = "rollout.advanced"
+    """The next step has begun."""
+    ROLLOUT_AWAITING_APPROVAL = "rollout.awaiting_approval"
+    ROLLOUT_COMPLETED = "rollout.completed"
+    ROLLOUT_ROLLED_BACK = "rollout.rolled_back"
+    """The traffic is what it was before; the message says why."""
+    ROLLOUT_SUPERSEDED = "rollout.superseded"
+    """Somebody changed the traffic by hand, and the rollout ended without touching it."""
     QUOTA_REACHED = "quota.reached"
     """An account has as many queued jobs as its quota allows: its next upload is refused."""
     WEBHOOK_TEST = "webhook.test"
@@ -64,6 +79,18 @@ _OF_BATCH: Final[Mapping[JobStatus, EventType]] = {
     JobStatus.FAILED: EventType.BATCH_FAILED,
     JobStatus.CANCELLED: EventType.BATCH_CANCELLED,
 }
+
+
+OF_ROLLOUT: Final[Mapping[RolloutEventKind, EventType]] = {
+    RolloutEventKind.STARTED: EventType.ROLLOUT_STARTED,
+    RolloutEventKind.ADVANCED: EventType.ROLLOUT_ADVANCED,
+    RolloutEventKind.PROMOTED: EventType.ROLLOUT_ADVANCED,
+    RolloutEventKind.AWAITING_APPROVAL: EventType.ROLLOUT_AWAITING_APPROVAL,
+    RolloutEventKind.COMPLETED: EventType.ROLLOUT_COMPLETED,
+    RolloutEventKind.ROLLED_BACK: EventType.ROLLOUT_ROLLED_BACK,
+    RolloutEventKind.SUPERSEDED: EventType.ROLLOUT_SUPERSEDED,
+}
+"""Changes of rollouts that are events. Pauses and approvals are only in the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +220,44 @@ def alert_event(window: Window, workspace: str, raised: Sequence[Alert], ended: 
         "ended": [alert_data(alert) for alert in ended],
     }
     return PlatformEvent(EventType.MONITOR_ALERT, f"{window.model_name}/{window.version}", at, data, window.model_name)
+def rollout_event(rollout: Rollout, kind: RolloutEventKind) -> PlatformEvent:
+    """Return the event of a rollout that has changed. ``kind`` is one of ``OF_ROLLOUT``."""
+    data = {
+        "rollout_id": rollout.rollout_id,
+        "model_name": rollout.model_name,
+        "workspace": rollout.workspace,
+        "champion": rollout.champion,
+        "candidate": rollout.candidate,
+        "status": rollout.status,
+        "step": None if rollout.step is None else rollout.step + 1,
+        "steps": len(rollout.plan.steps),
+        "message": rollout.message,
+        "owner": rollout.created_by,
+        "job_id": rollout.job_id,
+    }
+    type_, at = OF_ROLLOUT[kind], rollout.updated_at
+    return PlatformEvent(type_, rollout.rollout_id, at, data, rollout.model_name, owner=rollout.created_by)
+
+
+def promotion_event(job: Job, promotion: Promotion) -> PlatformEvent:
+    """Return the event of a decided gate."""
+    spec = job.spec
+    data = {
+        "job_id": job.job_id,
+        "model_name": spec.model_name,
+        "model_version": promotion.version,
+        "workspace": spec.workspace,
+        "owner": spec.owner,
+        "alias": None if spec.promote is None else spec.promote.alias,
+        "champion": promotion.champion,
+        "message": promotion.message,
+        "values": {name: value if math.isfinite(value) else str(value) for name, value in promotion.values.items()},
+        "rollout_id": promotion.rollout_id,
+    }
+    promoted = promotion.outcome is GateOutcome.PROMOTED
+    type_ = EventType.MODEL_VERSION_PROMOTED if promoted else EventType.MODEL_VERSION_KEPT
+    at, subject = promotion.decided_at or job.entered_at, f"{spec.model_name}/{promotion.version}"
+    return PlatformEvent(type_, subject, at, data, spec.model_name, spec.experiment_name, spec.owner)
 
 
 def quota_event(workspace: str, owner: str, max_queued: int, at: datetime) -> PlatformEvent:

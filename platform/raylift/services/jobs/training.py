@@ -13,6 +13,7 @@ from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Attempt, Event, Job, JobState
 from raylift.domain.models.deployment import Deployment
+from raylift.domain.rollouts.gate import Promotion
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.attempts.progress import LiveUsage
 from raylift.engines.batches.directory import BatchDirectory
@@ -45,6 +46,8 @@ class JobDetails:
     """Deployment of the version that it registered."""
     build: BuildRecord | None = None
     """Record of the build of the environment that it waits for."""
+    promotion: Promotion | None = None
+    """Outcome of its gate; None for a job without one."""
     live_usage: LiveUsage | None = None
     """Resources that a running script uses now."""
 
@@ -129,6 +132,7 @@ class TrainingService:
             queue_position=self._store.jobs.queue_position(job) if job.state is JobState.QUEUED else None,
             deployment=self._deployment_of(job),
             build=self._reasons.build_of(job),
+            promotion=self._store.gates.get(job_id) if job.spec.promote is not None else None,
             live_usage=self._live_usage(job),
         )
 

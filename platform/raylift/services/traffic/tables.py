@@ -148,7 +148,7 @@ class TrafficService:
             problem = _problem_of(row) if row else _deploy_first(model_name, registered.version)
             if is_routed and problem:
                 raise InvalidRequest(f"Requests go to the alias {alias!r}; version {problem}", [FieldError("version", problem)])
-        before = self._read_aliases(model_name, {alias}).get(alias)
+        before = self.read_aliases(model_name, {alias}).get(alias)
         if before != version:
             known = self._store.traffic.announce(model_name, alias, version, who=who, action=action, now=self._clock())
             if version is None:
@@ -159,7 +159,7 @@ class TrafficService:
             self._store.traffic.observe(model_name, alias, version, now=self._clock(), known=known)
         return AliasMove(model_name, alias, version, before)
 
-    def _read_aliases(self, model_name: str, aliases: Collection[str]) -> Mapping[str, str]:
+    def read_aliases(self, model_name: str, aliases: Collection[str]) -> Mapping[str, str]:
         """Return the versions of all aliases in MLflow. Unrecorded moves of ``aliases`` are added to the audit first."""
         known = {record.alias: record for record in self._store.traffic.aliases(model_name)}
         found = self._registry.model(model_name).aliases
@@ -183,7 +183,7 @@ class TrafficService:
         if not deployments:
             self._registry.model(model_name)  # Raises the better error for a name that is not registered.
         # The present versions of the aliases are recorded, so that a rollback of the first move restores them.
-        aliases: Mapping[str, str] = self._read_aliases(model_name, table.aliases) if table.aliases else {}
+        aliases: Mapping[str, str] = self.read_aliases(model_name, table.aliases) if table.aliases else {}
         errors = list(self._unanswerable(model_name, table, deployments, aliases))
         if errors:
             raise InvalidRequest.of(*errors)

@@ -11,6 +11,7 @@ from typing import Final
 from raylift.domain.errors import FieldError, InvalidRequest
 from raylift.domain.job import DataInput, JobSpec, Network
 from raylift.domain.project import PackedProject, pack
+from raylift.domain.rollouts.gate import gate_problems
 from raylift.domain.sweep import SweepSpec
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.datasets.job_data import JobData
@@ -118,6 +119,11 @@ class UploadChecks:
         if request.register is not None and request.model_name is None:
             yield FieldError("register", "chooses the model to register, but there is no model_name to register it as")
         yield from check_tags(request.tags)
+        if request.promote is not None:
+            deploys, is_sweep = request.deploy, request.sweep is not None
+            has_model = request.model_name is not None
+            yield from gate_problems(request.promote, has_model=has_model, deploys=deploys, is_sweep=is_sweep)
+        yield from _tags(request.tags)
         yield from check_sweep(request, self._settings.max_sweep_jobs)
 
     def _timeout(self, seconds: int) -> Iterator[FieldError]:
@@ -167,6 +173,7 @@ def _spec(
         deploy=request.deploy,
         register=request.register,
         take_traffic=request.take_traffic,
+        promote=request.promote,
         isolation=request.isolation,
         network=request.network or default_network,
         params=request.params,

@@ -8,6 +8,7 @@ from typing import Literal
 
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import Isolation, Network, Resources
+from raylift.domain.rollouts.gate import Gate
 from raylift.domain.sweep import SweepMode, SweepPassing, SweepRegistration
 
 
@@ -58,6 +59,7 @@ class UploadRequest:
     register: str | None = None
     """Name, class or run of the logged model to register."""
     take_traffic: bool = True
+    promote: Gate | None = None
     isolation: Isolation = Isolation.SANDBOX
     network: Network | None = None
     """Network of a sandboxed script. None: the platform's setting."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, DateTime, Dialect, Text
+from sqlalchemy import JSON, DateTime, Dialect, Enum, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -80,3 +81,12 @@ class JsonOf(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         return None if value is None else self._adapter.validate_python(value)
+
+
+def names_of(kind: type[StrEnum]) -> Enum:
+    """Text column with an enum's values and without a CHECK, so a new member needs no migration."""
+    return Enum(kind, native_enum=False, create_constraint=False, length=32, values_callable=_values)
+
+
+def _values(kind: type[StrEnum]) -> list[str]:
+    return [member.value for member in kind]

@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer
-from sqlalchemy import BigInteger, Enum, ForeignKey, Index, LargeBinary, MetaData, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from raylift.domain.access import Role
@@ -22,12 +21,15 @@ from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Resources, 
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
 from raylift.domain.monitoring.monitor import Check
+from raylift.domain.rollouts.gate import GateOutcome
+from raylift.domain.rollouts.rollout import RolloutStatus
 from raylift.domain.schedules.schedule import RunOutcome, TemplateKind, Timetable
 from raylift.domain.sweep import SweepSpec, SweepState
 from raylift.domain.traffic import TrafficAction, TrafficTable
 from raylift.domain.webhooks.delivery import DeliveryStatus
 from raylift.domain.webhooks.webhook import WebhookFormat
 from raylift.store.engine.columns import CleanText, JsonOf, Key, UtcDateTime
+from raylift.store.engine.columns import names_of as _names
 from raylift.store.engine.sealed import SealedJsonOf, SealedVariablesColumn
 
 
@@ -37,15 +39,6 @@ def _finite_or_name(value: float) -> float | str:
 
 Number = Annotated[float, PlainSerializer(_finite_or_name)]
 """A float. JSON has no NaN or infinity, so they are stored as strings."""
-
-
-def _names(kind: type[StrEnum]) -> Enum:
-    """Text column with an enum's values and without a CHECK, so a new member needs no migration."""
-    return Enum(kind, native_enum=False, create_constraint=False, length=32, values_callable=_values)
-
-
-def _values(kind: type[StrEnum]) -> list[str]:
-    return [member.value for member in kind]
 
 
 class Base(DeclarativeBase):
@@ -80,6 +73,8 @@ class Base(DeclarativeBase):
         Resources: JsonOf(Resources),
         DeploymentConfig: SealedJsonOf(DeploymentConfig),
         TrafficTable: JsonOf(TrafficTable),
+        GateOutcome: _names(GateOutcome),
+        RolloutStatus: _names(RolloutStatus),
         Mapping[str, float]: JsonOf(dict[str, Number]),
         dict[str, str]: JsonOf(dict[str, str]),
         tuple[str, ...]: JsonOf(tuple[str, ...]),

@@ -17,8 +17,10 @@ from raylift.domain.job import Attempt, Event, Job, JobSpec, JobState, JobStatus
 from raylift.domain.lease import Lease
 from raylift.domain.project import PackedProject
 from raylift.domain.quota import Held
+from raylift.domain.rollouts.gate import Promotion
 from raylift.store.engine import trail
 from raylift.store.engine.columns import Key, UtcDateTime, utc
+from raylift.store.engine.gate_tables import JobGateRow
 from raylift.store.engine.tables import AttemptRow, EventRow, JobProjectRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
 from raylift.store.repositories.followed_jobs import FollowedJobs
@@ -26,7 +28,7 @@ from raylift.store.statements import attempts, idempotency, job_data, queue, ray
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage, cut, decode_cursor
-from raylift.store.statements.records import changed, execute, from_row, job_columns
+from raylift.store.statements.records import changed, columns, execute, from_row, job_columns
 from raylift.store.statements.transitions import JobAmendment, JobFacts
 
 _INDEXED_CHARACTERS: Final = 500
@@ -327,6 +329,8 @@ def insert(session: Session, job: Job) -> bool:
         reference = {"job_id": job.job_id, "project_sha256": job.spec.project_sha256}
         session.execute(insert_into(session, JobProjectRow), reference)
     job_data.keep(session, job)
+    if job.spec.promote is not None:
+        session.execute(insert_into(session, JobGateRow), columns(Promotion(job.job_id)))
     transitions.record_upload(session, job)
     return True
 

@@ -59,24 +59,7 @@ class TrafficRepository:
             TrafficChanged: the table is no longer at ``expected_revision``.
         """
         with self._database.write() as session:
-            row = _locked(session, model_name, now)
-            present = from_row(TrafficRecord, row)
-            if expected_revision is not None and present.revision != expected_revision:
-                raise TrafficChanged(
-                    f"The traffic of {model_name} is at revision {present.revision}, not {expected_revision}: "
-                    "read the present table and send the change again.",
-                    revision=present.revision,
-                )
-            if present.table == table:
-                return present
-            record = replace(present, table=table, revision=present.revision + 1, updated_at=now, updated_by=who)
-            for name, value in columns(record).items():
-                setattr(row, name, value)
-            change = TrafficChange(
-                model_name, 0, now, who, action, revision=record.revision, before=present.table, after=record.table
-            )
-            _append(session, change)
-            return record
+            return write_table(session, model_name, table, who=who, now=now, action=action, expected_revision=expected_revision)
 
     def history(self, model_name: str, *, limit: int, before: int | None = None) -> list[TrafficChange]:
         """Return changes before the sequence number ``before``, newest first."""
@@ -143,6 +126,35 @@ class TrafficRepository:
             row.version, row.revision = version, row.revision + 1
             row.announced_by = row.announced_as = row.announced_version = row.announced_at = None
             return _append(session, change)
+
+
+def write_table(
+    session: Session,
+    model_name: str,
+    table: TrafficTable | None,
+    *,
+    who: str,
+    now: datetime,
+    action: TrafficAction,
+    expected_revision: int | None = None,
+) -> TrafficRecord:
+    """Store ``table`` as a new revision within a transaction. Raises TrafficChanged."""
+    row = _locked(session, model_name, now)
+    present = from_row(TrafficRecord, row)
+    if expected_revision is not None and present.revision != expected_revision:
+        raise TrafficChanged(
+            f"The traffic of {model_name} is at revision {present.revision}, not {expected_revision}: "
+            "read the present table and send the change again.",
+            revision=present.revision,
+        )
+    if present.table == table:
+        return present
+    record = replace(present, table=table, revision=present.revision + 1, updated_at=now, updated_by=who)
+    for name, value in columns(record).items():
+        setattr(row, name, value)
+    change = TrafficChange(model_name, 0, now, who, action, revision=record.revision, before=present.table, after=record.table)
+    _append(session, change)
+    return record
 
 
 def _mover(row: AliasRow, version: str | None, now: datetime) -> tuple[str, TrafficAction]:

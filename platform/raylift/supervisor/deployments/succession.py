@@ -17,10 +17,10 @@ from raylift.store import Store
 def config_for(job: Job, version: ModelVersion, store: Store, config: DeploymentConfig) -> DeploymentConfig:
     """Return the deployment's configuration for a job's version, with the job's variables that its model may need.
 
-    A job without ``take_traffic`` gets it where no other version answers.
+    A job without ``take_traffic``, or with a gate, gets it where no other version answers.
     """
     config = replace(config, environment=job_variables(job.spec))
-    if job.spec.take_traffic:
+    if job.spec.take_traffic and job.spec.promote is None:
         return config
     return replace(config, take_traffic=_expected(_others(version, store)) is None)
 

@@ -63,8 +63,7 @@ class Retention:
         while self._store.ray_packages.forget_expired(now):
             pass
         if (days := self._settings.audit_days) is not None:
-            while self._store.audit.forget_before(now - timedelta(days=days)):
-                pass
+            forget_acts(self._store, now - timedelta(days=days))
         if (days := self._settings.schedule_runs_days) is not None:
             self._store.schedules.forget_runs_before(now - timedelta(days=days))
         if (days := self._settings.webhook_deliveries_days) is not None:
@@ -143,6 +142,12 @@ def remove_storage(settings: PlatformSettings, store: Store) -> None:
     while portion := list(islice(names, _NAMES_AT_ONCE)):
         for name in set(portion) - store.history.ends_of(portion).keys():
             shutil.rmtree(settings.storage_dir / name, ignore_errors=True)
+def forget_acts(store: Store, before: datetime) -> None:
+    """Remove old entries of the audit, and rollouts that ended as long ago. May be repeated, and interrupted anywhere."""
+    while store.audit.forget_before(before):
+        pass
+    while store.rollouts.forget_before(before):
+        pass
 
 
 def remove_old_metrics(settings: PlatformSettings, store: Store, now: datetime) -> None:

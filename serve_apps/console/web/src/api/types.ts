@@ -44,6 +44,7 @@ export type LiveUsage = Schemas["LiveUsageView"];
 export type SeriesView = Schemas["SeriesView"];
 export type MetricCurve = Schemas["MetricCurve"];
 export type SeriesPoint = Schemas["SeriesPoint"];
+export type RolloutView = Schemas["RolloutView"];
 export type TrafficChangeView = Schemas["TrafficChangeView"];
 /** Error of the API. The optional members are absent or null. */
 export interface Problem {

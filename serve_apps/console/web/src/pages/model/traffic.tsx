@@ -8,6 +8,7 @@ import { toneOf } from "../../charts/tones";
 import { AsCode } from "../../ui/as_code";
 import { Confirm } from "../../ui/dialog";
 import { percent } from "../../ui/format";
+import { Later } from "../../ui/later";
 import { Ago } from "../../ui/parts";
 import { command, curl, literal, python } from "../../ui/snippets";
 import { differences, tableText } from "./draft";
@@ -25,8 +26,11 @@ export function Traffic({ model, traffic, refresh }: TrafficProps) {
   const name = model.model_name;
   const params = { path: { name } };
   const history = usePoll(`traffic history ${name}`, (call) => api.GET("/mlops/models/{name}/traffic/history", { ...call, params }), 5);
+  const query = { model_name: name, active: true, limit: 1 };
+  const rollouts = usePoll(`rollouts ${name}`, (call) => api.GET("/mlops/rollouts", { ...call, params: { query } }), 3);
   const done = () => {
     refresh();
+    rollouts.refresh();
     history.refresh();
   };
   return (
@@ -40,6 +44,7 @@ export function Traffic({ model, traffic, refresh }: TrafficProps) {
         )}
       </div>
       <Shares traffic={traffic} />
+      {rollouts.data?.rollouts.length ? <Later key={name} name={`rollout of ${name}`} load={() => import("./rollout").then((file) => file.rolloutOf(name, done))} /> : null}
       {isEditing && (
         <TrafficEditor
           model={model}
@@ -133,7 +138,7 @@ function History({ name, traffic, changes, onDone }: HistoryProps) {
                 <td>{change.alias === null ? tableText(change.before) : aliasText(change.alias, change.before_version)}</td>
                 <td>
                   {change.alias === null ? tableText(change.after) : aliasText(change.alias, change.after_version)}
-                  {change.action === "rollback" && <span class="muted"> by a rollback</span>}
+                  {(change.action === "rollback" || change.action === "rollout") && <span class="muted"> by a {change.action}</span>}
                 </td>
                 <td class="right nowrap">
                   {change === latest && (

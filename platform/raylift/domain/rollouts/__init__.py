@@ -1,0 +1,1 @@
+"""Progressive traffic of a candidate version, and the gate after training."""

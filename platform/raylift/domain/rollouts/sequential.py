@@ -1,0 +1,93 @@
+"""Sequential test of two failure rates, valid after every request.
+
+The test martingale of Turner, Ly and Grünwald, "Generic E-variables for exact sequential k-sample tests that allow for
+optional stopping" (arXiv 2106.02693), for two Bernoulli streams. Requests come in blocks with some of both versions. A block
+multiplies the evidence by its likelihood under an alternative (champion ``a``, candidate ``b``), over its likelihood under
+the one rate between them, ``(n_a a + n_b b) / (n_a + n_b)``. Where the candidate fails at most as often as the champion, the
+expectation of this factor is at most 1, whatever the block's size. So, by Ville's inequality, the evidence ever reaches
+``1 / p`` with a probability of at most ``p``.
+
+``a`` and ``b`` are estimates from the blocks before. Where they do not say that the candidate is worse, the factor is 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+_PRIOR_REQUESTS: Final = 20.0
+"""Weight of the estimates before any request: champion 1 %, candidate 5 %. They cost power where they are wrong, not safety."""
+_PRIOR_CHAMPION: Final = 0.01
+_PRIOR_CANDIDATE: Final = 0.05
+_LEAST: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Ended requests of one version, and those among them that failed."""
+
+    requests: int = 0
+    failures: int = 0
+
+    @property
+    def rate(self) -> float:
+        return self.failures / self.requests if self.requests else 0.0
+
+    def __add__(self, other: Outcomes) -> Outcomes:
+        return Outcomes(self.requests + other.requests, self.failures + other.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class SequentialTest:
+    """The test's state. The hypothesis that it may reject: the candidate fails at most as often as the champion."""
+
+    champion: Outcomes = Outcomes()
+    candidate: Outcomes = Outcomes()
+    log_evidence: float = 0.0
+    strongest: float = 0.0
+    """The greatest ``log_evidence`` so far."""
+
+    @property
+    def p_value(self) -> float:
+        """Always-valid p-value: it may be compared with a level at any time, and as often as one likes."""
+        return min(1.0, math.exp(-self.strongest))
+
+    def after(self, champion: Outcomes, candidate: Outcomes) -> SequentialTest:
+        """Return the test with one more block. A block without requests of one of the two is no evidence."""
+        log_evidence = self.log_evidence + self._log_factor(champion, candidate)
+        return SequentialTest(
+            self.champion + champion, self.candidate + candidate, log_evidence, max(self.strongest, log_evidence)
+        )
+
+    def after_alone(self, candidate: Outcomes, *, tolerance: float) -> SequentialTest:
+        """Return the test with requests of the candidate while it answers all of them.
+
+        The champion's rate so far, with ``tolerance`` added, takes the place of its answers. This part of the evidence has no
+        guarantee: an estimate is no known rate.
+        """
+        null = min(_estimate(self.champion, _PRIOR_CHAMPION) + tolerance, 1.0 - _LEAST)
+        b = _estimate(self.candidate, _PRIOR_CANDIDATE)
+        log_evidence = self.log_evidence + (_log_ratio(candidate, b, null) if b > null else 0.0)
+        return replace(
+            self, candidate=self.candidate + candidate, log_evidence=log_evidence, strongest=max(self.strongest, log_evidence)
+        )
+
+    def _log_factor(self, champion: Outcomes, candidate: Outcomes) -> float:
+        every = champion.requests + candidate.requests
+        a = _estimate(self.champion, _PRIOR_CHAMPION)
+        b = _estimate(self.candidate, _PRIOR_CANDIDATE)
+        if b <= a or not every:
+            return 0.0
+        null = (champion.requests * a + candidate.requests * b) / every
+        return _log_ratio(champion, a, null) + _log_ratio(candidate, b, null)
+
+
+def _estimate(seen: Outcomes, prior: float) -> float:
+    rate = (seen.failures + prior * _PRIOR_REQUESTS) / (seen.requests + _PRIOR_REQUESTS)
+    return min(max(rate, _LEAST), 1.0 - _LEAST)
+
+
+def _log_ratio(block: Outcomes, rate: float, null: float) -> float:
+    successes = block.requests - block.failures
+    return block.failures * math.log(rate / null) + successes * math.log((1.0 - rate) / (1.0 - null))

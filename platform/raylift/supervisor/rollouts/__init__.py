@@ -1,0 +1,1 @@
+"""Advances rollouts: planner, executor, and what they watch."""
