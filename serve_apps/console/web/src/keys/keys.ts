@@ -1,22 +1,8 @@
 /** Keys of the whole console. Keys of a field stay in it. */
 import { link, navigate } from "../router";
 import { isHelpOpen } from "./help";
+import { GO } from "./pages";
 import { isPaletteOpen } from "./palette";
-
-export const GO: Record<string, [string, string]> = {
-  o: ["", "Overview"],
-  j: ["jobs", "Jobs"],
-  m: ["models", "Models"],
-  d: ["deployments", "Deployments"],
-  p: ["playground", "Playground"],
-  s: ["sweeps", "Sweeps"],
-  l: ["schedules", "Schedules"],
-  c: ["cluster", "Cluster"],
-  e: ["environments", "Environments"],
-  a: ["access", "Access"],
-  u: ["audit", "Audit"],
-  t: ["settings", "Settings"],
-};
 
 const WAIT_MS = 1200;
 

@@ -4,7 +4,7 @@ import { usePoll } from "../../api/poll";
 import type { ClusterView, HolderView, NodeView, OwnerView, QueueView, ReservationView } from "../../api/types";
 import { link } from "../../router";
 import { now } from "../../ui/clock";
-import { bytes, duration, plural, quantity, shortId, words } from "../../ui/format";
+import { bytes, duration, plural, quantity, resources, shortId, words } from "../../ui/format";
 import { Gauge } from "../../ui/gauge";
 import { Ago, Failure, Loading, PageHead } from "../../ui/parts";
 
@@ -152,7 +152,7 @@ function Replicas({ replicas }: { replicas: ClusterView["replicas"] }) {
             </a>
             <span class="muted number nowrap">
               {row.replicas > 1 && `${plural(row.replicas, "replica")} · `}
-              {quantity(row.cpus)} CPU{row.memory !== null && ` · ${bytes(row.memory)}`}
+              {resources(row.cpus, row.memory)}
             </span>
           </li>
         ))}
@@ -202,8 +202,7 @@ function Queue({ queue }: { queue: QueueView }) {
                     </span>
                   </td>
                   <td class="right number nowrap">
-                    {quantity(job.resources.cpus)} CPU · {bytes(job.resources.memory)}
-                    {(job.resources.gpus ?? 0) > 0 && ` · ${quantity(job.resources.gpus)} GPU`}
+                    {resources(job.resources.cpus, job.resources.memory, job.resources.gpus)}
                   </td>
                   <td class="right number">{job.priority}</td>
                   <td class="right number nowrap">

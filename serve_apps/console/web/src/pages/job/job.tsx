@@ -53,7 +53,7 @@ export function JobPage({ id }: { id: string }) {
         selected={tab}
         items={[
           { id: "log", label: "Log", href: withQuery({ tab: null }) },
-          { id: "metrics", label: "Metrics", count: Object.keys(data.metrics).length, href: withQuery({ tab: "metrics" }) },
+          { id: "metrics", label: "Metrics", count: Object.keys(data.metrics).length || undefined, href: withQuery({ tab: "metrics" }) },
           { id: "script", label: data.command ? "Command" : "Script", href: withQuery({ tab: "script" }) },
           { id: "environment", label: "Environment", href: withQuery({ tab: "environment" }) },
           { id: "history", label: "History", href: withQuery({ tab: "history" }) },
