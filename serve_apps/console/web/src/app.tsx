@@ -12,7 +12,6 @@ import { usePoll } from "./api/poll";
 import { startKeys } from "./keys/keys";
 import { Help, isHelpOpen } from "./keys/help";
 import { isPaletteOpen, Palette } from "./keys/palette";
-import { ClusterPage } from "./pages/cluster/cluster";
 import { DeploymentsPage } from "./pages/deployments";
 import { DiffPage } from "./pages/diff";
 import { JobPage } from "./pages/job/job";
@@ -51,7 +50,7 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["schedules", () => <SchedulesPage />],
   ["schedules/new", () => <Later key="new schedule" name="new schedule" load={() => import("./pages/schedules/new_schedule").then((file) => file.NewSchedulePage)} />],
   ["schedules/:", ([id = ""]) => <SchedulePage key={id} id={id} />],
-  ["cluster", () => <ClusterPage />],
+  ["cluster", () => <Later key="cluster" name="cluster" load={() => import("./pages/cluster/cluster").then((file) => file.ClusterPage)} />],
   ["environments", () => <Later key="environments" name="environments" load={() => import("./pages/environments").then((file) => file.EnvironmentsPage)} />],
   ["webhooks", () => <Later key="webhooks" name="webhooks" load={() => import("./pages/webhooks/webhooks").then((file) => file.WebhooksPage)} />],
   ["webhooks/new", () => <Later key="new webhook" name="new webhook" load={() => import("./pages/webhooks/new_webhook").then((file) => file.NewWebhookPage)} />],

@@ -18,6 +18,7 @@ export type TrafficView = Schemas["TrafficView"];
 export type SignatureView = Schemas["SignatureView"];
 export type ClusterView = Schemas["ClusterView"];
 export type NodeView = Schemas["NodeView"];
+export type NodeStateView = Schemas["NodeStateView"];
 export type HolderView = Schemas["HolderView"];
 export type ReservationView = Schemas["ReservationView"];
 export type OwnerView = Schemas["OwnerView"];
