@@ -131,7 +131,7 @@ function JobFacts({ job }: { job: JobView }) {
         ...(job.schedule
           ? ([["Schedule", <a href={link("schedules", job.links.schedule?.split("/").pop() ?? job.schedule)}>{job.schedule}</a>]] as [string, JSX.Element][])
           : []),
-        ["MLflow run", job.mlflow_run_id ? <RunLink id={job.mlflow_run_id} /> : "—"],
+        ["MLflow run", job.mlflow_run_id ? <RunLink id={job.mlflow_run_id} workspace={job.workspace} /> : "—"],
         ["Owner", hasKey() ? `${job.owner} in ${job.workspace}` : job.owner],
         ["Created", <Ago at={job.created_at} />],
         ["Ran", job.started_at ? `${duration(elapsed(job))} of ${duration(job.timeout_seconds)}` : "—"],
