@@ -101,4 +101,6 @@ def _give_up(gateway: Gateway, webhook_id: str) -> None:
     store, now = gateway.platform.store, datetime.now(UTC)
     oldest = store.webhooks.deliveries(webhook_id, status=None, limit=10, cursor=None).deliveries[-1]
     given_up = AfterAttempt(DeliveryStatus.DEAD, now)
-    store.webhooks.record_attempt(gateway.platform.lease, oldest, Answer(503, "The receiver answered with 503.", "Busy, try later"), given_up, now=now)
+    store.webhooks.record_attempt(
+        gateway.platform.lease, oldest, Answer(503, "The receiver answered with 503.", "Busy, try later"), given_up, now=now
+    )
