@@ -78,7 +78,7 @@ class TrafficView(TrafficTableView):
     model_config = ConfigDict(protected_namespaces=())
 
     model_name: str
-    revision: Annotated[int, Field(description="Number of changes of the table; also the ETag.")]
+    revision: Annotated[int, Field(description="Number of changes of the table, for If-Match.")]
     updated_at: datetime | None
     updated_by: str | None
     versions: Annotated[list[VersionShare], Field(description="Present result of the table, with aliases resolved.")]

@@ -13,12 +13,15 @@ from serve_apps.gateway.http.tag_memory import TagMemory
 
 _HASH_BYTES: Final = 12
 _JSON: Final = "application/json"
+TAG_PART: Final = "-"
+"""Between the ETag of a route and the digest of its answer."""
 
 
 class ConditionalGet:
     """Adds a weak ETag to whole JSON answers of ``GET /mlops/…`` and honours ``If-None-Match``.
 
-    An answer that has an ETag of its own, a stream, and an error pass unchanged.
+    A strong ETag that the route sets, such as a revision for ``If-Match``, becomes the first part of the answer's own. A stream
+    and an error pass unchanged.
     """
 
     def __init__(self, app: ASGIApp, *, memory: TagMemory) -> None:
@@ -49,7 +52,7 @@ class ConditionalGet:
                 await send(first)
                 await send(message)
                 return
-            tag = _tag(message["body"])
+            tag = _tag(message["body"], Headers(raw=first["headers"]).get("etag"))
             self._memory.remember(scope, mark, tag)
             await (_send_unchanged(tag, send) if tag in wanted else _send_whole(first, message, tag, send))
 
@@ -58,15 +61,16 @@ class ConditionalGet:
 
 def _is_taggable(message: Message) -> bool:
     headers = Headers(raw=message["headers"])
-    return message["status"] == 200 and headers.get("content-type") == _JSON and "etag" not in headers
+    return message["status"] == 200 and headers.get("content-type") == _JSON
 
 
 def _tags(header: str) -> frozenset[str | None]:
     return frozenset(part.strip() for part in header.split(",")) if header else frozenset()
 
 
-def _tag(body: bytes) -> str:
-    return f'W/"{hashlib.blake2b(body, digest_size=_HASH_BYTES).hexdigest()}"'
+def _tag(body: bytes, of_route: str | None) -> str:
+    digest = hashlib.blake2b(body, digest_size=_HASH_BYTES).hexdigest()
+    return f'W/"{digest}"' if of_route is None else f'{of_route[:-1]}{TAG_PART}{digest}"'
 
 
 async def _send_unchanged(tag: str | None, send: Send) -> None:

@@ -15,6 +15,7 @@ from raylift.services.container import Services
 from raylift.services.traffic.tables import AliasMove, TrafficState
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
+from serve_apps.gateway.http.conditional import TAG_PART
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
 from serve_apps.gateway.http.visit import owner_of
 from serve_apps.gateway.views.traffic import table_of, traffic_history, traffic_view
@@ -145,7 +146,7 @@ def _if_match(request: Request) -> int | None:
     text = request.headers.get(IF_MATCH)
     if text is None or text.strip() == "*":
         return None
-    number = text.strip().removeprefix("W/").strip('"')
+    number = text.strip().removeprefix("W/").strip('"').partition(TAG_PART)[0]
     if not (number.isascii() and number.isdigit() and len(number) < 10):
         raise InvalidRequest.of(FieldError(IF_MATCH, 'must be the ETag of a traffic table, e.g. "3"'))
     return int(number)

@@ -73,7 +73,7 @@ def test_pages_are_accessible(watched: Watched, job_ids: list[str], sweep_id: st
     found: dict[str, list[str]] = {}
     for path in (
         *("", "jobs", "new", "models", "deployments", "playground", f"jobs/{first}/diff/{second}"),
-        *("cluster", "environments", "sweeps", f"sweeps/{sweep_id}", "schedules", "schedules/new"),
+        *("cluster", "environments", "sweeps", f"sweeps/{sweep_id}", "schedules", "schedules/new", "webhooks", "webhooks/new"),
         *("settings", "access", "audit"),
         *(f"jobs/{first}{query}" for query in ("", "?tab=metrics", "?tab=script", "?tab=environment", "?tab=history")),
     ):
@@ -163,7 +163,7 @@ def test_hanging_mlflow_turns_its_light(watched: Watched, platform: LocalPlatfor
         server.suspend()
     try:
         expect(light).not_to_contain_text("up")
-        expect(page.get_by_role("navigation", name="Main")).to_contain_text("mlflow is down")
+        expect(page.get_by_role("navigation", name="Main")).to_contain_text("MLflow is down")
     finally:
         for server in servers:
             server.resume()

@@ -18,11 +18,13 @@ SECTIONS = {
     "o": "Overview",
     "j": "Jobs",
     "s": "Sweeps",
+    "l": "Schedules",
     "m": "Models",
     "d": "Deployments",
     "p": "Playground",
     "c": "Cluster",
     "e": "Environments",
+    "w": "Webhooks",
     "a": "Access",
     "u": "Audit",
     "t": "Settings",
@@ -42,6 +44,12 @@ def paths(gateway: Gateway) -> dict[str, str]:
     for version in "12":
         gateway.platform.registry.register(LONG, version, tags={"raylift.job_id": first})
         gateway.platform.deploy(LONG, version)
+    hook = {"name": LONG[:60] + "name", "url": f"https://hooks.example.com/{LONG}", "models": [LONG]}
+    webhook = gateway.http.post("/mlops/webhooks", json=hook).json()["webhook_id"]
+    gateway.http.post(f"/mlops/webhooks/{webhook}/test")
+    train = {"script_content": "print(1)", "experiment_name": LONG}
+    timed = {"name": LONG[:60] + "name", "cron": "0 3 * * *", "train": train}
+    schedule = gateway.http.post("/mlops/schedules", json=timed).json()["schedule_id"]
     gateway.platform.registry.signatures[LONG, "2"] = ModelSignature(columns=(InputColumn("age", "double", required=True),))
     return {
         "": "Overview",
@@ -56,6 +64,9 @@ def paths(gateway: Gateway) -> dict[str, str]:
         "new": "New job",
         "sweeps": "Sweeps",
         f"sweeps/{sweep}": "sweep",
+        "schedules": "Schedules",
+        "schedules/new": "New schedule",
+        f"schedules/{schedule}": LONG[:60] + "name",
         "models": "Models",
         f"models/{LONG}": LONG,
         f"models/{LONG}/1": f"{LONG} v1",
@@ -63,6 +74,9 @@ def paths(gateway: Gateway) -> dict[str, str]:
         f"playground?model={LONG}&version=2": "Playground",
         "cluster": "Cluster",
         "environments": "Environments",
+        "webhooks": "Webhooks",
+        "webhooks/new": "New webhook",
+        f"webhooks/{webhook}": LONG[:60] + "name",
         "access": "Access",
         "audit": "Audit",
         "settings": "Settings",

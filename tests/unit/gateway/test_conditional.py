@@ -41,10 +41,26 @@ async def test_one_of_several_tags_is_enough(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 304
 
 
-async def test_own_tag_of_a_traffic_table_stays(client: httpx.AsyncClient, platform: Platform) -> None:
+async def test_tag_of_traffic_has_its_revision_and_its_content(
+    client: httpx.AsyncClient, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/mlops/models/churn/traffic"
     platform.registry.register("churn", "1")
-    answer = await client.get("/mlops/models/churn/traffic")
-    assert answer.headers["etag"] == '"0"'
+    platform.deploy("churn", "1")
+    seen = (await client.get(path)).headers["etag"]
+    assert seen.startswith('"0-')
+    # Another version answers now, and the table has the same revision.
+    monkeypatch.setattr(tag_memory, "_SECONDS", -1.0)
+    platform.registry.register("churn", "2")
+    platform.deploy("churn", "2")
+    other = await client.get(path, headers={"If-None-Match": seen})
+    assert other.status_code == 200
+    assert other.headers["etag"].startswith('"0-')
+    monkeypatch.undo()
+    poll = {"If-None-Match": other.headers["etag"]}
+    assert (await client.get(path, headers=poll)).status_code == 304
+    monkeypatch.setattr(platform.services.traffic, "get", lambda _: pytest.fail("it was computed again"))
+    assert (await client.get(path, headers=poll)).status_code == 304
 
 
 async def test_errors_and_texts_have_no_tag(client: httpx.AsyncClient) -> None:

@@ -75,6 +75,19 @@ async def test_wrong_webhooks_are_refused_with_the_field(client: httpx.AsyncClie
     assert "pass@" not in answer.text
 
 
+async def test_dry_run_tells_the_events_and_stores_nothing(client: httpx.AsyncClient, platform: Platform) -> None:
+    asked = await client.post(f"{PATH}?dry_run=true", json=HOOK | {"events": ["job.*ed", "alias.*"]})
+    assert asked.status_code == 200
+    assert asked.json()["event_types"] == ["job.queued", "job.completed", "job.failed", "job.cancelled", "alias.moved"]
+    assert (await client.get(PATH)).json()["webhooks"] == []
+    assert platform.store.audit.list(AuditFilter(), limit=10).entries == []
+    wrong = await client.post(f"{PATH}?dry_run=true", json=HOOK | {"url": "ftp://x", "name": "a b"})
+    assert {error["field"] for error in wrong.json()["errors"]} == {"name", "url"}
+    await make(client)
+    (taken,) = (await client.post(f"{PATH}?dry_run=true", json=HOOK)).json()["errors"]
+    assert taken["field"] == "name"
+
+
 async def test_name_that_is_taken_and_one_that_is_missing(client: httpx.AsyncClient) -> None:
     await make(client)
     assert (await client.post(PATH, json=HOOK)).json()["code"] == "webhook_exists"

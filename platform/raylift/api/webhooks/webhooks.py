@@ -93,6 +93,12 @@ class NewWebhookView(WebhookView):
     ]
 
 
+class WebhookCheck(BaseModel):
+    """Answer to ``POST /mlops/webhooks?dry_run=true``."""
+
+    event_types: Annotated[list[str], Field(description="Types of events that it would get.")]
+
+
 class WebhookList(BaseModel):
     """By name."""
 

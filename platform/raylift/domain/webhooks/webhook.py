@@ -15,7 +15,7 @@ from typing import Final
 
 from raylift.domain.errors import FieldError
 from raylift.domain.identifiers import MODEL_NAME
-from raylift.domain.webhooks.event import SELECTABLE, PlatformEvent
+from raylift.domain.webhooks.event import SELECTABLE, EventType, PlatformEvent
 
 WEBHOOK_ID: Final = re.compile(r"webhook_[0-9A-Z]{26}")
 NAME_FORM: Final = "1 to 64 letters, digits, dots, dashes and underscores, beginning and ending with a letter or digit"
@@ -55,6 +55,10 @@ class EventFilter:
             (self.owners, event.owner),
         )
         return _meets(self.events, event.type) and all(_meets(wanted, value) for wanted, value in conditions if wanted)
+
+    def types(self) -> list[EventType]:
+        """Return the types of events that the patterns select."""
+        return [each for each in SELECTABLE if _meets(self.events, each)]
 
 
 @dataclass(frozen=True, slots=True)

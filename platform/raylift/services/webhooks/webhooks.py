@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_address
@@ -67,12 +67,7 @@ class WebhookService:
             WebhookExists: the workspace has one of this name.
             SecretUnreadable: the platform has no key to encrypt with.
         """
-        self._require_right_to(form, caller)
-        problem = name_error(name)
-        errors = [FieldError("name", problem)] if problem else []
-        errors += [*self._url_errors(url, form), *filter_errors(wanted)]
-        if errors:
-            raise InvalidRequest.of(*errors)
+        self._require_valid(name, url, wanted, form, caller)
         now, secret = self._clock(), None if form is WebhookFormat.APPRISE else new_secret()
         webhook = Webhook(
             new_webhook_id(now.timestamp()),
@@ -88,6 +83,13 @@ class WebhookService:
         )
         self._store.webhooks.add(webhook, WebhookTarget(url, secret))
         return CreatedWebhook(webhook, secret)
+
+    def check(self, name: str, url: str, wanted: EventFilter, form: WebhookFormat, *, caller: Principal) -> Sequence[EventType]:
+        """Check a new webhook, store nothing, and return the types of events that it would get. Raises as ``create``."""
+        self._require_valid(name, url, wanted, form, caller)
+        if any(each.name == name for each in self._store.webhooks.list(caller.workspace)):
+            raise InvalidRequest.of(FieldError("name", f"is {name!r}, which another webhook of the workspace has"))
+        return wanted.types()
 
     def find(self, name: str, caller: Principal) -> Webhook:
         """Return a webhook by its name in the caller's workspace, or by its id. Raises WebhookNotFound."""
@@ -180,6 +182,14 @@ class WebhookService:
     def redeliver_dead(self, webhook: Webhook) -> int:
         """Deliver all dead letters again, and return their number."""
         return self._store.webhooks.redeliver_dead(webhook.webhook_id, now=self._clock())
+
+    def _require_valid(self, name: str, url: str, wanted: EventFilter, form: WebhookFormat, caller: Principal) -> None:
+        self._require_right_to(form, caller)
+        problem = name_error(name)
+        errors = [FieldError("name", problem)] if problem else []
+        errors += [*self._url_errors(url, form), *filter_errors(wanted)]
+        if errors:
+            raise InvalidRequest.of(*errors)
 
     def _require_right_to(self, form: WebhookFormat, caller: Principal) -> None:
         if form is WebhookFormat.APPRISE and caller.role is not Role.ADMIN:

@@ -12,7 +12,6 @@ import { usePoll } from "./api/poll";
 import { startKeys } from "./keys/keys";
 import { Help, isHelpOpen } from "./keys/help";
 import { isPaletteOpen, Palette } from "./keys/palette";
-import { ClusterPage } from "./pages/cluster/cluster";
 import { DeploymentsPage } from "./pages/deployments";
 import { DiffPage } from "./pages/diff";
 import { JobPage } from "./pages/job/job";
@@ -30,9 +29,9 @@ import { SweepPage } from "./pages/sweep/sweep";
 import { SweepsPage } from "./pages/sweep/sweeps";
 import { link, match, type Params, path } from "./router";
 import { now } from "./ui/clock";
-import { duration } from "./ui/format";
+import { duration, partName } from "./ui/format";
 import { Later } from "./ui/later";
-import { Empty } from "./ui/parts";
+import { Empty, PageHead } from "./ui/parts";
 import { nextTheme, theme } from "./ui/theme";
 
 const PAGES: [string, (params: Params) => JSX.Element][] = [
@@ -56,7 +55,11 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["datasets", () => <Later key="datasets" name="datasets" load={() => import("./pages/datasets/datasets").then((file) => file.DatasetsPage)} />],
   ["datasets/:", ([name = ""]) => <Later key={`dataset ${name}`} name="dataset" load={() => import("./pages/datasets/dataset").then((file) => file.DatasetPage)} />],
   ["cluster", () => <ClusterPage />],
+  ["cluster", () => <Later key="cluster" name="cluster" load={() => import("./pages/cluster/cluster").then((file) => file.ClusterPage)} />],
   ["environments", () => <Later key="environments" name="environments" load={() => import("./pages/environments").then((file) => file.EnvironmentsPage)} />],
+  ["webhooks", () => <Later key="webhooks" name="webhooks" load={() => import("./pages/webhooks/webhooks").then((file) => file.WebhooksPage)} />],
+  ["webhooks/new", () => <Later key="new webhook" name="new webhook" load={() => import("./pages/webhooks/new_webhook").then((file) => file.NewWebhookPage)} />],
+  ["webhooks/:", ([id = ""]) => <Later key={`webhook ${id}`} name={`webhook ${id}`} load={() => import("./pages/webhooks/webhook").then(({ WebhookPage }) => () => <WebhookPage id={id} />)} />],
   ["settings", () => <Later key="settings" name="settings" load={() => import("./pages/admin/settings").then((file) => file.SettingsPage)} />],
   ["access", () => <Later key="access" name="access" load={() => import("./pages/admin/access").then((file) => file.AccessPage)} />],
   ["audit", () => <Later key="audit" name="audit" load={() => import("./pages/admin/audit").then((file) => file.AuditPage)} />],
@@ -74,6 +77,7 @@ const SECTIONS: [string, string, string][] = [
   ["playground", "Playground", "g p"],
   ["cluster", "Cluster", "g c"],
   ["environments", "Environments", "g e"],
+  ["webhooks", "Webhooks", "g w"],
 ];
 
 /** For admins: without keys, everybody is one. */
@@ -113,11 +117,14 @@ function Page(): ComponentChildren {
     if (params) return draw(params);
   }
   return (
-    <Empty title="There is no such page">
-      <p>
-        <a href={link("")}>Overview</a>
-      </p>
-    </Empty>
+    <>
+      <PageHead title="Not found" />
+      <Empty title="There is no such page">
+        <a class="button" href={link("")}>
+          Overview
+        </a>
+      </Empty>
+    </>
   );
 }
 
@@ -154,7 +161,7 @@ function Navigation() {
       <div class="side-end">
         {down.length > 0 && (
           <p class="part-down" role="status">
-            {down.map(([name]) => name).join(", ")} {down.length === 1 ? "is" : "are"} down
+            {down.map(([name]) => partName(name)).join(", ")} {down.length === 1 ? "is" : "are"} down
           </p>
         )}
         <Who />

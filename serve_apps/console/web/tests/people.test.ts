@@ -1,3 +1,4 @@
+import { workspaceQuery } from "../src/ui/run_workspace";
 import { describe, expect, test } from "vitest";
 import type { ReportView, SweepRow, SweepView } from "../src/api/types";
 import { stateOf as keyState } from "../src/pages/admin/key_state";
@@ -136,4 +137,9 @@ describe("a scanner's report", () => {
     expect(told({ state: "findings", findings: found })).toBe("2 high, 1 low");
     expect(told({ state: "not_run", detail: "bandit did not work." })).toBe("bandit did not work.");
   });
+});
+
+test("a run opens in its workspace, where MLflow has that name", () => {
+  expect(workspaceQuery("team-a")).toBe("?workspace=team-a");
+  expect([workspaceQuery("Team A"), workspaceQuery(undefined)]).toEqual(["", ""]);
 });

@@ -15,6 +15,7 @@ from raylift.api.webhooks.webhooks import (
     DeliveryView,
     NewWebhookView,
     Redelivery,
+    WebhookCheck,
     WebhookList,
     WebhookPatch,
     WebhookRequest,
@@ -29,7 +30,7 @@ from raylift.services.webhooks.webhooks import WebhookChanges
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
-from serve_apps.gateway.http.visit import owner_of, principal_of
+from serve_apps.gateway.http.visit import owner_of, principal_of, visit_of
 from serve_apps.gateway.views.webhooks import delivery_view, new_webhook_view, webhook_view
 
 _MAX_BODY_BYTES: Final = 64 * 1024
@@ -55,15 +56,26 @@ def webhooks_router(services: Services) -> APIRouter:
     @router.post(
         "",
         status_code=201,
-        responses={201: {"model": NewWebhookView}, **problems(400, 403, 409, 413, 415, 422, 503)},
+        responses={
+            201: {"model": NewWebhookView},
+            200: {"model": WebhookCheck, "description": "With dry_run: what it would get."},
+            **problems(400, 403, 409, 413, 415, 422, 503),
+        },
         openapi_extra={"requestBody": json_body(WebhookRequest), "parameters": [_OWNER]},
         dependencies=[needs(services, Action.SUBMIT, "webhook.create")],
     )
-    async def create(request: Request) -> Response:
+    async def create(
+        request: Request,
+        dry_run: Annotated[bool, Query(description="Only check the webhook and tell which events it would get.")] = False,
+    ) -> Response:
         """Create a webhook, which gets the events of your workspace from now on. The answer has its secret, once."""
         asked = await read_model(request, WebhookRequest, max_bytes=_MAX_BODY_BYTES)
         wanted = EventFilter(tuple(asked.events), tuple(asked.models), tuple(asked.experiments), tuple(asked.owners))
         form, by, caller = WebhookFormat(asked.format), owner_of(request), principal_of(request)
+        if dry_run:
+            visit_of(request.scope).act = None  # It changes nothing, so the audit has no entry.
+            types = await run_in_threadpool(webhooks.check, asked.name, asked.url, wanted, form, caller=caller)
+            return json_response(WebhookCheck(event_types=[*types]))
         made = await run_in_threadpool(webhooks.create, asked.name, asked.url, wanted, form, by=by, caller=caller)
         headers = {"Location": paths.webhook(made.webhook.name), **_NO_STORE}
         return json_response(new_webhook_view(made, pending=0, dead=0), 201, headers)

@@ -91,8 +91,8 @@ FAILURES: Final = (
     ("script_error", 1, "KeyError: 'signup_date' (train.py, line 41)"),
     ("script_error", 1, "ValueError: Input X contains NaN. (train.py, line 58)"),
     ("script_error", 1, "FileNotFoundError: 'data/orders_2026_11.parquet' (train.py, line 12)"),
-    ("out_of_memory", 137, "The job used 2.03 GiB; its limit is 2 GiB. Ask for more memory, or use less data at once."),
+    ("out_of_memory", 137, "Killed by the memory watchdog: the job used more than its limit of {memory} GiB."),
     ("timeout", 143, "The script ran for 10 min, its whole time limit."),
     ("environment_error", 78, "No version of catboost satisfies catboost==1.9; the newest is 1.2.8."),
-    ("no_model_logged", 0, "The script logged no model, and model 'returns' was to get a version."),
+    ("no_model_logged", 0, "The script logged no model, and model '{model}' was to get a version."),
 )

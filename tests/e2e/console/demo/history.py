@@ -59,6 +59,10 @@ def _job(created: datetime, chance: random.Random) -> Job:
     job = _over(spec, created, [waited, building, 1.4, script, 0.8], chance)
     if fate < 0.13:
         reason, code, message = chance.choice(FAILURES)
+        limit = spec.resources.memory_bytes
+        message = message.format(model=spec.model_name, memory=limit // GIB)
+        if reason == Reason.OUT_OF_MEMORY and job.usage is not None:
+            job = replace(job, usage=replace(job.usage, peak_memory_bytes=int(limit * 1.01)))
         return replace(job, state=JobState.FAILED, reason=Reason(reason), message=message, exit_code=code, metrics={})
     if fate < 0.17:
         message = f"Cancelled by {owner}."

@@ -1,9 +1,16 @@
-/** Reads a resource again and again: with its ETag, not in a hidden tab, with longer pauses while the platform is away. */
+/**
+ * Reads a resource again and again: with its ETag, not in a hidden tab, with longer pauses while the platform is away, and while
+ * nothing changes and nobody touches the page.
+ */
 import { useEffect, useState } from "preact/hooks";
+import { isIdle, onWake } from "./attention";
 import { type Answer, ApiError, problemOf } from "./client";
 import { answered, failed } from "./connection";
 
 const LONGEST_PAUSE_SECONDS = 30;
+/** Unchanged answers in a row after which the pauses of a page that nobody touches are longer. */
+const QUIET_AFTER = 15;
+const QUIET_FACTOR = 4;
 
 /** Options of the call: pass them to `api.GET`. */
 export type Call = {
@@ -37,6 +44,8 @@ export class Poll<T> {
   private stop = new AbortController();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
+  private unchanged = 0;
+  private stopWaking = () => {};
   private isReading = false;
 
   /** Call `redraw` after each change from `drawn`, the data on the screen. Returns what ends that. */
@@ -48,6 +57,7 @@ export class Poll<T> {
     if (this.watchers.size === 1) {
       this.stop = new AbortController();
       document.addEventListener("visibilitychange", this.onVisibility);
+      this.stopWaking = onWake(this.onVisibility);
     }
     void this.run();
     return () => {
@@ -57,6 +67,7 @@ export class Poll<T> {
       this.isReading = false;
       clearTimeout(this.timer);
       document.removeEventListener("visibilitychange", this.onVisibility);
+      this.stopWaking();
     };
   }
 
@@ -81,7 +92,9 @@ export class Poll<T> {
   private async once(signal: AbortSignal): Promise<void> {
     const headers: Record<string, string> = this.tag ? { "If-None-Match": this.tag } : {};
     const answer = await this.read?.({ headers, signal, cache: "no-store" });
-    if (!answer || signal.aborted || answer.response.status === 304) return;
+    if (!answer || signal.aborted) return;
+    this.unchanged = answer.response.status === 304 ? this.unchanged + 1 : 0;
+    if (this.unchanged) return;
     if (!answer.response.ok) throw new ApiError(answer.response.status, problemOf(answer.error, answer.response));
     this.tag = answer.response.headers.get("ETag") ?? "";
     this.data = answer.data;
@@ -104,7 +117,9 @@ export class Poll<T> {
   private plan(): void {
     const pauses = [...this.watchers.values()].filter((seconds) => seconds > 0);
     if (document.hidden || (!pauses.length && !this.failures)) return;
-    this.timer = setTimeout(() => void this.run(), 1000 * pauseAfter(this.failures, Math.min(...pauses, pauses.length ? Infinity : 2)));
+    const seconds = Math.min(...pauses, pauses.length ? Infinity : 2);
+    const isQuiet = this.unchanged >= QUIET_AFTER && isIdle();
+    this.timer = setTimeout(() => void this.run(), 1000 * pauseAfter(this.failures, isQuiet ? seconds * QUIET_FACTOR : seconds));
   }
 
   private readonly onVisibility = (): void => {

@@ -51,7 +51,7 @@ function Charts({ name, version, series }: { name: string; version: string; seri
         <Chart
           {...shared}
           title="Processes and queue"
-          unit="running, and the longest queue"
+          unit="the longest queue"
           format={whole}
           empty="No process in this time"
           lines={[

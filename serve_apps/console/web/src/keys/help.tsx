@@ -1,6 +1,7 @@
 /** The list of keys. */
 import { signal } from "@preact/signals";
 import { Dialog } from "../ui/dialog";
+import { GO } from "./pages";
 
 export const isHelpOpen = signal(false);
 
@@ -10,11 +11,6 @@ const KEYS: [string, string][] = [
   ["Enter", "Open the row"],
   ["Esc", "Leave a field, close a dialog"],
   ["n", "New job"],
-  ["g o", "Overview"],
-  ["g j", "Jobs"],
-  ["g m", "Models"],
-  ["g d", "Deployments"],
-  ["g p", "Playground"],
   ["Ctrl K", "Go to a page, job or model"],
   ["?", "This list"],
 ];
@@ -23,7 +19,7 @@ export function Help() {
   return (
     <Dialog title="Keys" onClose={() => (isHelpOpen.value = false)}>
       <dl class="keys">
-        {KEYS.map(([keys, what]) => (
+        {[...KEYS, ...Object.entries(GO).map(([key, [, label]]) => [`g ${key}`, label] as const)].map(([keys, what]) => (
           <div key={keys}>
             <dt>
               {keys.split(/\s+(?!K$)/).map((key) => (
@@ -34,6 +30,11 @@ export function Help() {
           </div>
         ))}
       </dl>
+      <div class="dialog-actions">
+        <button type="button" onClick={() => (isHelpOpen.value = false)}>
+          Close
+        </button>
+      </div>
     </Dialog>
   );
 }

@@ -1,6 +1,7 @@
 /** Keys of the whole console. Keys of a field stay in it. */
 import { link, navigate } from "../router";
 import { isHelpOpen } from "./help";
+import { GO } from "./pages";
 import { isPaletteOpen } from "./palette";
 
 export const GO: Record<string, [string, string]> = {

@@ -6,7 +6,7 @@ import { api } from "../api/client";
 import { link, navigate } from "../router";
 import { Dialog } from "../ui/dialog";
 import { shortId } from "../ui/format";
-import { GO } from "./keys";
+import { GO } from "./pages";
 
 export const isPaletteOpen = signal(false);
 

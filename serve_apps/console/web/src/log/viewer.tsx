@@ -27,6 +27,7 @@ export function LogViewer({ jobId, attempt, isFinal }: LogViewerProps) {
   const [wanted, setWanted] = useState("");
   const [chosen, setChosen] = useState(0);
   const box = useRef<HTMLDivElement>(null);
+  const isLive = !isOver && !isFinal;
   const search = useRef<HTMLInputElement>(null);
 
   useEffect(() => {
@@ -139,17 +140,19 @@ export function LogViewer({ jobId, attempt, isFinal }: LogViewerProps) {
           {cut > 0 && `${bytes(cut)} before these are in the download · `}
           {plural(count, "line")}
         </span>
-        {!isOver && !isFinal && <span class="live">live</span>}
-        <button type="button" class="quiet" aria-pressed={isFollowing} onClick={() => setFollowing(true)}>
-          {isFollowing ? "Following the end" : "Jump to end"}
-        </button>
+        {isLive && <span class="live">live</span>}
+        {(isLive || !isFollowing) && (
+          <button type="button" class="quiet" aria-pressed={isFollowing} onClick={() => setFollowing(true)}>
+            {isFollowing ? "Following the end" : "Jump to end"}
+          </button>
+        )}
         <a class="button quiet" href={`/mlops/training/jobs/${encodeURIComponent(jobId)}/logs`} download={`${jobId}.log`}>
           Download
         </a>
       </div>
       {/* Focusable, so that the keyboard scrolls it. */}
-      <div class="log-rows" ref={box} onScroll={onScroll} tabIndex={0} role="log" aria-live="off" aria-label="Output of the script">
-        {count === 0 && <p class="log-empty">{isOver || isFinal ? "The script printed nothing." : "No output yet."}</p>}
+      <div class={count === 0 && !isLive ? "log-rows none" : "log-rows"} ref={box} onScroll={onScroll} tabIndex={0} role="log" aria-live="off" aria-label="Output of the script">
+        {count === 0 && <p class="log-empty">{isLive ? "No output yet." : "The script printed nothing."}</p>}
         <div class="log-space" style={{ height: `${count * ROW}px` }}>
           <div class="log-window" style={{ transform: `translateY(${first * ROW}px)` }}>
             {rows}

@@ -4,7 +4,7 @@ import { usePoll } from "../api/poll";
 import type { DeploymentView } from "../api/types";
 import { VersionCharts } from "../charts/version_charts";
 import { link, query, withQuery } from "../router";
-import { bytes, quantity } from "../ui/format";
+import { resources } from "../ui/format";
 import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
 import { State } from "../ui/state";
 import { DeploymentActions } from "./model/deployment_actions";
@@ -103,7 +103,7 @@ function Deployments({ items, selected }: { items: DeploymentView[]; selected: D
                 {item.replicas} <span class="muted">of {item.max_replicas}</span>
               </td>
               <td class="right number nowrap">
-                {quantity(item.cpus)} CPU{item.memory !== null && ` · ${bytes(item.memory)}`}
+                {resources(item.cpus, item.memory)}
               </td>
               <td class="right number nowrap">
                 <Ago at={item.updated_at} />

@@ -6,7 +6,7 @@ import { usePoll } from "../api/poll";
 import type { JobStatus, JobSummary } from "../api/types";
 import { link, navigate, query, setQuery, withQuery } from "../router";
 import { now } from "../ui/clock";
-import { bytes, duration, grouped, metric, quantity, shortId, words } from "../ui/format";
+import { duration, grouped, metric, resources, shortId, words } from "../ui/format";
 import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
 import { State } from "../ui/state";
 
@@ -202,8 +202,7 @@ function Row({ job, isPicked, onPick }: RowProps) {
       </td>
       <td class="col-owner">{job.owner}</td>
       <td class="right number nowrap">
-        {quantity(job.resources.cpus)} CPU · {bytes(job.resources.memory)}
-        {(job.resources.gpus ?? 0) > 0 && ` · ${quantity(job.resources.gpus)} GPU`}
+        {resources(job.resources.cpus, job.resources.memory, job.resources.gpus)}
       </td>
       <td class="right number nowrap">{job.started_at ? duration(elapsed(job)) : "—"}</td>
       <td class="right number nowrap">

@@ -3,7 +3,7 @@ import { api } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { DeploymentView, JobSummary, Overview } from "../api/types";
 import { link } from "../router";
-import { grouped, plural, words } from "../ui/format";
+import { grouped, partName, plural, words } from "../ui/format";
 import { Ago, Failure, Loading, PageHead } from "../ui/parts";
 import { State, StateIcon } from "../ui/state";
 import { JobsTable } from "./jobs";
@@ -36,7 +36,7 @@ function Parts({ parts }: { parts: Overview["parts"] }) {
       {Object.entries(parts).map(([name, part]) => (
         <li key={name} class={part.ok ? undefined : "down"}>
           <StateIcon state={part.ok ? "up" : "down"} />
-          <span>{name}</span>
+          <span>{partName(name)}</span>
           <span class="muted">{part.ok ? "up" : (part.detail ?? "down")}</span>
         </li>
       ))}

@@ -98,6 +98,16 @@ export function words(name: string): string {
   return name.replaceAll("_", " ");
 }
 
+/** "mlflow" → "MLflow": a part of the platform, as its makers write it. */
+export function partName(name: string): string {
+  return name === "mlflow" ? "MLflow" : name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+/** 2 CPUs and 4 GiB → "2 CPUs · 4 GiB"; memory and GPUs where they are. */
+export function resources(cpus: number | null, memory: number | null, gpus: number | null = 0): string {
+  return [plural(cpus, "CPU"), ...(memory === null ? [] : [bytes(memory)]), ...(gpus ? [plural(gpus, "GPU")] : [])].join(" · ");
+}
+
 /** "job_01K8ZQ4T…" → its last eight characters, which differ between jobs of one moment. */
 export function shortId(id: string): string {
   return id.length > 12 ? `…${id.slice(-8)}` : id;

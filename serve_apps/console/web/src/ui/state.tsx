@@ -17,6 +17,9 @@ const LOOKS: Record<string, [Tone, Shape]> = {
   scaled_to_zero: ["off", "moon"],
   unhealthy: ["bad", "bang"],
   stopped: ["off", "slash"],
+  draining: ["wait", "dots"],
+  not_prepared: ["off", "slash"],
+  out_of_contact: ["bad", "bang"],
   up: ["ok", "check"],
   down: ["bad", "bang"],
 };

@@ -124,13 +124,7 @@ function Entries({ entries }: { entries: AuditEntry[] }) {
               </td>
               <td class="nowrap">{entry.action}</td>
               <td class="target">
-                {entry.target?.startsWith("job_") ? (
-                  <a href={link("jobs", entry.target)} title={entry.target}>
-                    job {shortId(entry.target)}
-                  </a>
-                ) : (
-                  (entry.target ?? "—")
-                )}
+                <Target entry={entry} />
               </td>
               <td>{entry.detail ? words(entry.detail) : <span class="muted">—</span>}</td>
               <td>{entry.workspace ?? "—"}</td>
@@ -141,4 +135,28 @@ function Entries({ entries }: { entries: AuditEntry[] }) {
       </table>
     </div>
   );
+}
+
+/** What was acted on, as a link where it has a page. */
+function Target({ entry }: { entry: AuditEntry }) {
+  const { target } = entry;
+  if (!target) return <>—</>;
+  const page = pageOf(entry.action, target);
+  const text = target.startsWith("job_") ? `job ${shortId(target)}` : target;
+  return page ? (
+    <a href={page} title={target}>
+      {text}
+    </a>
+  ) : (
+    <>{text}</>
+  );
+}
+
+function pageOf(action: string, target: string): string | undefined {
+  const [kind = ""] = action.split(".");
+  if (target.startsWith("job_")) return link("jobs", target);
+  if (action.endsWith(".delete") && kind !== "traffic") return undefined;
+  if (kind === "schedule" || kind === "webhook") return link(`${kind}s`, target);
+  if (kind === "traffic") return link("models", target);
+  return kind === "alias" ? link("models", target.split("/")[0] ?? target) : undefined;
 }

@@ -61,7 +61,7 @@ function Section({ name, leaves }: { name: string; leaves: Leaf[] }) {
       <dl>
         {leaves.map(([key, value]) => (
           <div key={key}>
-            <dt>{key.startsWith(`${name}.`) ? key.slice(name.length + 1) : key}</dt>
+            <dt>{breakable(key.startsWith(`${name}.`) ? key.slice(name.length + 1) : key)}</dt>
             <dd>
               {value ? <code>{value}</code> : <span class="muted">none</span>} <span class="muted">{unitOf(key, value)}</span>
             </dd>
@@ -70,4 +70,9 @@ function Section({ name, leaves }: { name: string; leaves: Leaf[] }) {
       </dl>
     </section>
   );
+}
+
+/** "max_queued_jobs" that may break after its underscores and dots. */
+function breakable(name: string) {
+  return name.split(/(?<=[_.])/).flatMap((part, index) => (index ? [<wbr key={index} />, part] : [part]));
 }

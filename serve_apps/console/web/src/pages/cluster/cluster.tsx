@@ -1,12 +1,12 @@
 /** The cluster: who holds what, who waits for what, and how much each owner may have. */
 import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
-import type { ClusterView, HolderView, NodeView, OwnerView, QueueView, ReservationView } from "../../api/types";
+import type { ClusterView, HolderView, OwnerView, QueueView } from "../../api/types";
 import { link } from "../../router";
 import { now } from "../../ui/clock";
-import { bytes, duration, plural, quantity, shortId, words } from "../../ui/format";
-import { Gauge } from "../../ui/gauge";
+import { bytes, duration, plural, quantity, resources, shortId, words } from "../../ui/format";
 import { Ago, Failure, Loading, PageHead } from "../../ui/parts";
+import { Nodes } from "./nodes";
 
 export function ClusterPage() {
   const cluster = usePoll("cluster", (call) => api.GET("/mlops/cluster", call), 2);
@@ -33,54 +33,6 @@ function Sum({ cluster }: { cluster: ClusterView }) {
     <span class="muted number">
       {plural(cluster.nodes.length, "node")} · {quantity(held)} of {plural(total, "CPU")} held · {plural(cluster.queued, "job")} waiting
     </span>
-  );
-}
-
-function Nodes({ nodes, reservation }: { nodes: NodeView[]; reservation: ReservationView | null }) {
-  if (!nodes.length) return <p class="reason reason-failed">Ray lists no node now. Jobs wait, and start when it does.</p>;
-  return (
-    <ul class="nodes" aria-label="Nodes">
-      {nodes.map((node) => (
-        <li key={node.node_id}>
-          <h2>
-            {node.name} {node.is_head && <span class="tag">head</span>}
-          </h2>
-          <Gauge label="CPUs" used={node.held.cpus ?? 0} total={node.cpus ?? 0}>
-            {quantity(node.held.cpus)} of {quantity(node.cpus)} held
-          </Gauge>
-          <Gauge label="Memory" used={node.held.memory} total={node.memory}>
-            {bytes(node.held.memory)} of {bytes(node.memory)} held
-          </Gauge>
-          {(node.gpus ?? 0) > 0 && (
-            <Gauge label="GPUs" used={node.held.gpus ?? 0} total={node.gpus ?? 0}>
-              {quantity(node.held.gpus)} of {quantity(node.gpus)} held
-            </Gauge>
-          )}
-          <p class="muted">
-            {plural(node.held.jobs, "job")}
-            {(node.reserved_cpus ?? 0) > 0 && ` · ${plural(node.reserved_cpus, "more CPU")} reserved for serving`}
-          </p>
-          {reservation?.node_id === node.node_id && <SetAside reservation={reservation} />}
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-/** Why nothing starts on a node that has room. */
-function SetAside({ reservation }: { reservation: ReservationView }) {
-  return (
-    <p class="set-aside">
-      Set aside for{" "}
-      {reservation.job_id ? (
-        <a href={link("jobs", reservation.job_id)}>
-          {reservation.model_name ?? "job"} {shortId(reservation.job_id)}
-        </a>
-      ) : (
-        "a job of another workspace"
-      )}
-      : no other job starts here until it fits.
-    </p>
   );
 }
 
@@ -152,7 +104,7 @@ function Replicas({ replicas }: { replicas: ClusterView["replicas"] }) {
             </a>
             <span class="muted number nowrap">
               {row.replicas > 1 && `${plural(row.replicas, "replica")} · `}
-              {quantity(row.cpus)} CPU{row.memory !== null && ` · ${bytes(row.memory)}`}
+              {resources(row.cpus, row.memory)}
             </span>
           </li>
         ))}
@@ -202,8 +154,7 @@ function Queue({ queue }: { queue: QueueView }) {
                     </span>
                   </td>
                   <td class="right number nowrap">
-                    {quantity(job.resources.cpus)} CPU · {bytes(job.resources.memory)}
-                    {(job.resources.gpus ?? 0) > 0 && ` · ${quantity(job.resources.gpus)} GPU`}
+                    {resources(job.resources.cpus, job.resources.memory, job.resources.gpus)}
                   </td>
                   <td class="right number">{job.priority}</td>
                   <td class="right number nowrap">

@@ -28,7 +28,7 @@ function Attempts({ attempts }: { attempts: AttemptView[] }) {
       <table>
         <thead>
           <tr>
-            <th class="right">Attempt</th>
+            <th>Attempt</th>
             <th>Started</th>
             <th class="right">Took</th>
             <th class="right">Peak memory</th>
@@ -40,7 +40,7 @@ function Attempts({ attempts }: { attempts: AttemptView[] }) {
         <tbody>
           {attempts.map((attempt) => (
             <tr key={attempt.number}>
-              <td class="right number">{attempt.number}</td>
+              <td class="number">{attempt.number}</td>
               <td class="number nowrap">{attempt.started_at ? moment(attempt.started_at) : "not started"}</td>
               <td class="right number nowrap">{attempt.usage ? duration(attempt.usage.wall_seconds) : "—"}</td>
               <td class="right number nowrap">{attempt.usage ? bytes(attempt.usage.peak_memory_bytes) : "—"}</td>

@@ -53,7 +53,7 @@ export function JobPage({ id }: { id: string }) {
         selected={tab}
         items={[
           { id: "log", label: "Log", href: withQuery({ tab: null }) },
-          { id: "metrics", label: "Metrics", count: Object.keys(data.metrics).length, href: withQuery({ tab: "metrics" }) },
+          { id: "metrics", label: "Metrics", count: Object.keys(data.metrics).length || undefined, href: withQuery({ tab: "metrics" }) },
           { id: "script", label: data.command ? "Command" : "Script", href: withQuery({ tab: "script" }) },
           { id: "environment", label: "Environment", href: withQuery({ tab: "environment" }) },
           { id: "history", label: "History", href: withQuery({ tab: "history" }) },
@@ -132,7 +132,7 @@ function JobFacts({ job }: { job: JobView }) {
         ...(job.schedule
           ? ([["Schedule", <a href={link("schedules", job.links.schedule?.split("/").pop() ?? job.schedule)}>{job.schedule}</a>]] as [string, JSX.Element][])
           : []),
-        ["MLflow run", job.mlflow_run_id ? <RunLink id={job.mlflow_run_id} /> : "—"],
+        ["MLflow run", job.mlflow_run_id ? <RunLink id={job.mlflow_run_id} workspace={job.workspace} /> : "—"],
         ["Owner", hasKey() ? `${job.owner} in ${job.workspace}` : job.owner],
         ["Created", <Ago at={job.created_at} />],
         ["Ran", job.started_at ? `${duration(elapsed(job))} of ${duration(job.timeout_seconds)}` : "—"],

@@ -5,7 +5,7 @@ import type { ModelView, TrafficView } from "../../api/types";
 import { CompareVersions } from "../../charts/compare";
 import { metricNames, TrainingMetrics } from "../../charts/training";
 import { link } from "../../router";
-import { metric, percent } from "../../ui/format";
+import { metric, percent, shortId } from "../../ui/format";
 import { Ago, Failure, Loading, PageHead } from "../../ui/parts";
 import { State } from "../../ui/state";
 import { Aliases } from "./aliases";
@@ -93,7 +93,7 @@ function Versions({ model, traffic }: { model: ModelView; traffic: TrafficView |
                     </span>
                   ))}
                 </td>
-                <td>{version.lineage.job_id ? <a href={link("jobs", version.lineage.job_id)}>job</a> : <span class="muted">—</span>}</td>
+                <td>{version.lineage.job_id ? <a href={link("jobs", version.lineage.job_id)}>{shortId(version.lineage.job_id)}</a> : <span class="muted">—</span>}</td>
                 <td class="right number nowrap">
                   <Ago at={version.created_at} />
                 </td>

@@ -77,7 +77,7 @@ function Deployment({ deployment }: { deployment: DeploymentView }) {
           ["Replicas", `${deployment.replicas} of ${deployment.min_replicas} to ${deployment.max_replicas}`],
           ["Ready", <Ago at={deployment.ready_at} />],
           ["CPUs a replica", quantity(deployment.cpus)],
-          ["Memory a replica", deployment.memory === null ? "—" : bytes(deployment.memory)],
+          ["Memory a replica", deployment.memory === null ? "not limited" : bytes(deployment.memory)],
           ["Requests a replica", `${deployment.max_ongoing_requests} at once, ${deployment.max_queued_requests} waiting`],
           ["Batching", deployment.batching ? `${deployment.batching.max_rows} rows, ${deployment.batching.wait_ms} ms` : "off"],
           ["Route", <RouteText route={deployment.route} />],
@@ -137,7 +137,7 @@ function Lineage({ version }: { version: VersionView }) {
           [
             "Packages",
             lineage.job_id && lineage.environment_lock ? (
-              <a href={`${link("jobs", lineage.job_id)}?tab=environment`}>{lineage.environment_lock.length} locked</a>
+              <a href={`${link("jobs", lineage.job_id)}?tab=environment`}>{lineage.environment_lock.length ? `${lineage.environment_lock.length} locked` : "the base environment"}</a>
             ) : (
               "—"
             ),

@@ -1,6 +1,6 @@
 /** What would happen if the form were sent: asked again, a moment after each change. */
 import type { UploadCheck } from "../../api/types";
-import { bytes, duration, plural, quantity } from "../../ui/format";
+import { duration, plural, resources } from "../../ui/format";
 import { Facts } from "../../ui/parts";
 import { type Checked, useChecked } from "./checked";
 import { type Draft, type Request, requestOf } from "./draft";
@@ -30,7 +30,7 @@ export function DryRun({ found }: { found: UploadCheck | undefined }) {
           ["Makes", found.jobs === 1 ? "1 job" : `${found.jobs} jobs of one sweep`],
           ["Starts", found.waits_for ?? "at once"],
           ["Fits", found.nodes.length ? found.nodes.join(", ") : "no node is known now"],
-          ["Asks for", `${quantity(found.resources.cpus)} CPU · ${bytes(found.resources.memory)} · ${duration(found.timeout_seconds)} at most`],
+          ["Asks for", `${resources(found.resources.cpus, found.resources.memory)} · ${duration(found.timeout_seconds)} at most`],
           ["Requirements", found.requirements.length ? `${found.requirements.join(", ")} (${found.requirements_source ?? "request"})` : "the platform's own packages"],
           ["Registers", found.model_name ?? "nothing"],
         ]}

@@ -54,46 +54,61 @@ export function NewJobPage() {
     <>
       <PageHead above={<a href={link("jobs")}>Jobs</a>} title="New job" />
       <form class="new-job-form" onSubmit={(event) => void send(event)} noValidate>
-        <DropZone file={draft.file} onFile={(file) => void take(file)} />
-        <ScriptErrors error={wrong} />
-        <Preview draft={draft} />
+        <div>
+          <DropZone file={draft.file} onFile={(file) => void take(file)} />
+          <ScriptErrors error={wrong} />
+          <Preview draft={draft} />
+          {draft.file && (
+            <>
+              <UploadFields draft={draft} change={change} complaint={complaint} />
+              <details class="preview" open={count > 1 || undefined}>
+                <summary>Sweep: one job for each combination of values</summary>
+                <fieldset>
+                  <Field label="Values" name="sweep" note="NAME = value, value: one parameter a line. The script finds them in its environment variables." error={complaintBelow("sweep")}>
+                    <textarea
+                      id="sweep"
+                      rows={3}
+                      placeholder={"LR = 0.01, 0.1\nDEPTH = 3, 5, 7"}
+                      value={draft.sweep.values}
+                      onInput={(event) => changeSweep({ values: event.currentTarget.value })}
+                    />
+                  </Field>
+                  <div class="field-row">
+                    <Field label="Deciding metric" name="metric" error={undefined}>
+                      <input id="metric" placeholder="accuracy" value={draft.sweep.metric} onInput={(event) => changeSweep({ metric: event.currentTarget.value })} />
+                    </Field>
+                    <Field label="The best is" name="mode" error={undefined}>
+                      <select id="mode" value={draft.sweep.mode} onChange={(event) => changeSweep({ mode: event.currentTarget.value as "max" | "min" })}>
+                        <option value="max">the largest</option>
+                        <option value="min">the smallest</option>
+                      </select>
+                    </Field>
+                  </div>
+                  <label class="check">
+                    <input type="checkbox" checked={draft.sweep.best} onChange={(event) => changeSweep({ best: event.currentTarget.checked })} />
+                    Register only the best
+                  </label>
+                </fieldset>
+              </details>
+              {draft.sweep.values.trim() && (
+                <p class="number">
+                  A {shapeOf(draft.sweep)} sweep: <b>{plural(count, "job")}</b>
+                </p>
+              )}
+            </>
+          )}
+          {!draft.file && (
+            <p class="muted">
+              Nothing at hand?{" "}
+              <button type="button" class="as-link" onClick={() => void take(example())}>
+                Take the example
+              </button>
+              , a classifier on made-up data.{data && ` A script has ${bytes(data.limits.max_script_bytes)} at most.`}
+            </p>
+          )}
+        </div>
         {draft.file && (
-          <>
-            <UploadFields draft={draft} change={change} complaint={complaint} />
-            <details class="preview" open={count > 1 || undefined}>
-              <summary>Sweep: one job for each combination of values</summary>
-              <fieldset>
-                <Field label="Values" name="sweep" note="NAME = value, value: one parameter a line. The script finds them in its environment variables." error={complaintBelow("sweep")}>
-                  <textarea
-                    id="sweep"
-                    rows={3}
-                    placeholder={"LR = 0.01, 0.1\nDEPTH = 3, 5, 7"}
-                    value={draft.sweep.values}
-                    onInput={(event) => changeSweep({ values: event.currentTarget.value })}
-                  />
-                </Field>
-                <div class="field-row">
-                  <Field label="Deciding metric" name="metric" error={undefined}>
-                    <input id="metric" placeholder="accuracy" value={draft.sweep.metric} onInput={(event) => changeSweep({ metric: event.currentTarget.value })} />
-                  </Field>
-                  <Field label="The best is" name="mode" error={undefined}>
-                    <select id="mode" value={draft.sweep.mode} onChange={(event) => changeSweep({ mode: event.currentTarget.value as "max" | "min" })}>
-                      <option value="max">the largest</option>
-                      <option value="min">the smallest</option>
-                    </select>
-                  </Field>
-                </div>
-                <label class="check">
-                  <input type="checkbox" checked={draft.sweep.best} onChange={(event) => changeSweep({ best: event.currentTarget.checked })} />
-                  Register only the best
-                </label>
-              </fieldset>
-            </details>
-            {draft.sweep.values.trim() && (
-              <p class="number">
-                A {shapeOf(draft.sweep)} sweep: <b>{plural(count, "job")}</b>
-              </p>
-            )}
+          <div class="form-side">
             <DryRun found={checked.found} />
             {error !== undefined && (
               <p class="field-error" role="alert">
@@ -106,16 +121,7 @@ export function NewJobPage() {
               </button>
             </div>
             <AsCode {...codeOf(draft)} />
-          </>
-        )}
-        {!draft.file && (
-          <p class="muted">
-            Nothing at hand?{" "}
-            <button type="button" class="as-link" onClick={() => void take(example())}>
-              Take the example
-            </button>
-            , a classifier on made-up data.{data && ` A script has ${bytes(data.limits.max_script_bytes)} at most.`}
-          </p>
+          </div>
         )}
       </form>
     </>

@@ -67,57 +67,61 @@ export function NewSchedulePage() {
     <>
       <PageHead above={<a href={link("schedules")}>Schedules</a>} title="New schedule" />
       <form class="new-job-form" onSubmit={(event) => void store(event)} noValidate>
-        <Times draft={draft} change={change} complaint={complaint} />
-        <Moments found={checked.found} />
-        <fieldset>
-          <legend>What runs</legend>
-          <div class="choices">
-            <label>
-              <input type="radio" name="source" checked={draft.source === "upload"} onChange={() => change({ source: "upload" })} />
-              A script or a project
-            </label>
-            <label>
-              <input type="radio" name="source" checked={draft.source === "job"} onChange={() => change({ source: "job" })} />
-              A job again, with its locked packages
-            </label>
-          </div>
-        </fieldset>
-        {draft.source === "job" && (
-          <JobField draft={draft} change={change} error={complaint("rerun") ?? (wrong?.status === 404 ? wrong.message : undefined)} />
-        )}
-        {draft.source === "upload" && <DropZone file={draft.upload.file} onFile={(file) => void take(file)} />}
-        <ScriptErrors error={wrong} />
-        {draft.source === "upload" && <Preview draft={draft.upload} />}
-        {draft.source === "upload" && draft.upload.file && (
-          <UploadFields draft={draft.upload} change={changeUpload} complaint={complaint} />
-        )}
-        {draft.source === "upload" && !draft.upload.file && (
-          <p class="muted">
-            Nothing at hand?{" "}
-            <button type="button" class="as-link" onClick={() => void take(example())}>
-              Take the example
-            </button>
-            , a classifier on made-up data.
-          </p>
-        )}
-        {checked.found && checked.found.notes.length > 0 && (
-          <ul class="muted">
-            {checked.found.notes.map((note) => (
-              <li key={note}>{note}</li>
-            ))}
-          </ul>
-        )}
-        {error !== undefined && (
-          <p class="field-error" role="alert">
-            {summaryOf(error)}
-          </p>
-        )}
-        <div class="form-end">
-          <button type="submit" class="primary" aria-disabled={isSending} disabled={!right.isGiven} title={right.why}>
-            {isSending ? "Sending…" : "Create the schedule"}
-          </button>
+        <div>
+          <Times draft={draft} change={change} complaint={complaint} />
+          <Moments found={checked.found} />
+          <fieldset>
+            <legend>What runs</legend>
+            <div class="choices">
+              <label>
+                <input type="radio" name="source" checked={draft.source === "upload"} onChange={() => change({ source: "upload" })} />
+                A script or a project
+              </label>
+              <label>
+                <input type="radio" name="source" checked={draft.source === "job"} onChange={() => change({ source: "job" })} />
+                A job again, with its locked packages
+              </label>
+            </div>
+          </fieldset>
+          {draft.source === "job" && (
+            <JobField draft={draft} change={change} error={complaint("rerun") ?? (wrong?.status === 404 ? wrong.message : undefined)} />
+          )}
+          {draft.source === "upload" && <DropZone file={draft.upload.file} onFile={(file) => void take(file)} />}
+          <ScriptErrors error={wrong} />
+          {draft.source === "upload" && <Preview draft={draft.upload} />}
+          {draft.source === "upload" && draft.upload.file && (
+            <UploadFields draft={draft.upload} change={changeUpload} complaint={complaint} />
+          )}
+          {draft.source === "upload" && !draft.upload.file && (
+            <p class="muted">
+              Nothing at hand?{" "}
+              <button type="button" class="as-link" onClick={() => void take(example())}>
+                Take the example
+              </button>
+              , a classifier on made-up data.
+            </p>
+          )}
         </div>
-        <AsCode {...codeOf(draft)} />
+        <div class="form-side">
+          {checked.found && checked.found.notes.length > 0 && (
+            <ul class="muted">
+              {checked.found.notes.map((note) => (
+                <li key={note}>{note}</li>
+              ))}
+            </ul>
+          )}
+          {error !== undefined && (
+            <p class="field-error" role="alert">
+              {summaryOf(error)}
+            </p>
+          )}
+          <div class="form-end">
+            <button type="submit" class="primary" aria-disabled={isSending} disabled={!right.isGiven} title={right.why}>
+              {isSending ? "Sending…" : "Create the schedule"}
+            </button>
+          </div>
+          <AsCode {...codeOf(draft)} />
+        </div>
       </form>
     </>
   );

@@ -86,7 +86,13 @@ function History({ id }: { id: string }) {
   );
   if (error) return <Failure error={error} what="history" />;
   if (!data) return <Loading />;
-  if (!data.runs.length) return <Empty title="Nothing was due yet" />;
+  if (!data.runs.length) {
+    return (
+      <Empty title="Nothing was due yet">
+        <p>Each moment appears here with its job, or with the reason why it made none.</p>
+      </Empty>
+    );
+  }
   return (
     <>
       <div class="table-box">

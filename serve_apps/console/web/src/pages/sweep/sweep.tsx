@@ -39,7 +39,7 @@ export function SweepPage({ id }: { id: string }) {
           ["Jobs", plural(data.jobs.length, "job")],
           ["Best", data.best && data.metric ? <Best row={data.best} metric={data.metric} /> : "—"],
           ["Decides", data.metric ? `${data.metric}, the ${data.mode === "max" ? "largest" : "smallest"}` : "no metric"],
-                    ["Registers", data.register === "best" ? "the best job's model" : "each job's model"],
+          ["Registers", data.register === "best" ? "the best job's model" : "each job's model"],
           ["At a time", data.max_parallel === null ? "as many as fit" : plural(data.max_parallel, "job")],
           ["Passed as", data.as === "arguments" ? "arguments --NAME VALUE" : "environment variables"],
           ["Created", <Ago at={data.created_at} />],

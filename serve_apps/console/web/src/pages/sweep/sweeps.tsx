@@ -59,7 +59,7 @@ export function SweepsPage() {
                       .map(([name, values]) => `${name} × ${values.length}`)
                       .join(", ")}
                   </td>
-                  <td>{sweep.metric ? `${sweep.metric}, ${sweep.mode}` : "—"}</td>
+                  <td>{sweep.metric ? `${sweep.metric}, the ${sweep.mode === "max" ? "largest" : "smallest"}` : "—"}</td>
                   <td class="number">{countsOf(sweep)}</td>
                   <td class="right number nowrap">
                     <Ago at={sweep.created_at} />
