@@ -109,6 +109,8 @@ def feedback(name: str, number: str | int) -> str:
 def monitor(name: str, number: str | int, what: str = "") -> str:
     """Return the path of a version's monitor, or of ``what`` below it: windows, alerts."""
     return version(name, number) + "/monitor" + (f"/{what}" if what else "")
+
+
 def rollout(name: str, what: str = "") -> str:
     """Return the path of a rollout, by id or model, or of ``what`` below it: approve, pause, abort and so on."""
     return _below(ROLLOUTS, name, what)

@@ -129,7 +129,6 @@ class TrainingUpload(BaseModel):
         PromoteRequest | None,
         Field(description="Gate: the version holds back, and gets an alias if its metrics are good enough."),
     ] = None
-    isolation: Annotated[Isolation | None, Field(description="null: `sandbox`.")] = None
     network: Annotated[Network | None, Field(description="null: the platform's setting.")] = None
     params: Annotated[
         dict[str, Value],

@@ -72,6 +72,7 @@ class ClientParts:
     def datasets(self) -> Datasets:
         """Datasets for jobs: add, list, versions, get, download, delete."""
         return Datasets(self._connection)
+
     def rollouts(self) -> Rollouts:
         """Rollouts: start, get, list, follow, wait, approve, reject, pause, resume, abort, promote."""
         return Rollouts(self._connection)

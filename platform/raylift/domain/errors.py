@@ -166,6 +166,8 @@ class UploadConflict(Conflict):
     """The part of a file does not follow those before; ``have`` is the number of bytes that the platform has."""
 
     code = "upload_conflict"
+
+
 class RolloutExists(Conflict):
     """The model has a rollout that has not ended. Carries its ``rollout_id``."""
 

@@ -210,7 +210,6 @@ def _assemble(settings: PlatformSettings) -> Any:
             keys=_key_publisher(settings, store, open_map),
             nodes=nodes,
             monitors=MonitorWatch(store, registry, sketches_directory(settings.state_dir), _now),
-            keys=_key_publisher(settings, store),
             live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)
             if settings.mlflow_secret
             else None,

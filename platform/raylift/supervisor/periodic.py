@@ -18,7 +18,8 @@ from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
 from raylift.supervisor.jobs.gangs import Gangs
 from raylift.supervisor.monitors.watch import MonitorWatch
-from raylift.supervisor.nodes.agents import NodeUpkeep, PAUSE_SECONDS as NODES_PAUSE_SECONDS
+from raylift.supervisor.nodes.agents import PAUSE_SECONDS as NODES_PAUSE_SECONDS
+from raylift.supervisor.nodes.agents import NodeUpkeep
 from raylift.supervisor.rollouts.execute import RolloutExecutor
 from raylift.supervisor.rollouts.gates import GateExecutor
 from raylift.supervisor.schedules.execute import ScheduleExecutor

@@ -163,6 +163,8 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
 def data_view(data: DataInput) -> JobDataView:
     links = {"version": paths.dataset_version(data.name, data.version), "dataset": paths.dataset(data.name)}
     return JobDataView(alias=data.alias, name=data.name, version=data.version, digest=data.digest, links=links)
+
+
 def _promotion(gate: Gate | None, promotion: Promotion | None) -> PromotionView | None:
     if gate is None or promotion is None:
         return None

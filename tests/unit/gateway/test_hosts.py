@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from raylift.domain.errors import PlatformError
 from raylift.ingress.allowed_hosts import allowed_hosts, host_name
 from raylift.run_settings import IngressSettings
-from raylift.settings import ClusterSettings, GatewaySettings, IngressSettings, PlatformSettings
+from raylift.settings import ClusterSettings, GatewaySettings, PlatformSettings
 from serve_apps.gateway.http.hosts import Hosts
 
 

@@ -220,6 +220,8 @@ def alert_event(window: Window, workspace: str, raised: Sequence[Alert], ended: 
         "ended": [alert_data(alert) for alert in ended],
     }
     return PlatformEvent(EventType.MONITOR_ALERT, f"{window.model_name}/{window.version}", at, data, window.model_name)
+
+
 def rollout_event(rollout: Rollout, kind: RolloutEventKind) -> PlatformEvent:
     """Return the event of a rollout that has changed. ``kind`` is one of ``OF_ROLLOUT``."""
     data = {

@@ -110,7 +110,6 @@ class RayJobs:
         """Submit. An existing submission of this id counts as success.
 
         Ray chooses a node that has ``node_labels``, but none of ``avoid_nodes``.
-
         With ``on_node`` it starts there, and holds GPUs alone: its CPUs and memory are those of its placement group.
 
         Raises:
@@ -129,13 +128,11 @@ class RayJobs:
         if on_node is not None:
             # Without any resource Ray starts it at once: what it uses is set aside already.
             body |= {"entrypoint_num_cpus": 0, "entrypoint_memory": 0}
-        selector = {**self._node_labels, **({_NODE_ID: f"!in({','.join(avoid_nodes)})"} if avoid_nodes else {})}
-        if on_node is not None:
-            selector[_NODE_ID] = f"in({on_node})"
         selector = {
             **self._node_labels,
             **(node_labels or {}),
             **({_NODE_ID: f"!in({','.join(avoid_nodes)})"} if avoid_nodes else {}),
+            **({_NODE_ID: f"in({on_node})"} if on_node is not None else {}),
         }
         if selector:
             body["entrypoint_label_selector"] = selector

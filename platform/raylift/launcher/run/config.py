@@ -141,12 +141,13 @@ def _with_absolute_paths(config: LocalConfig) -> LocalConfig:
     )
     file = config.resources.autoscaling_config
     resources = config.resources.model_copy(update={"autoscaling_config": file.expanduser().absolute() if file else None})
-    return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks, "resources": resources})
     s3 = config.datasets.s3
     if s3.credentials_file is not None:
         s3 = s3.model_copy(update={"credentials_file": s3.credentials_file.expanduser().absolute()})
     datasets = config.datasets.model_copy(update={"s3": s3})
-    return config.model_copy(update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks, "datasets": datasets})
+    return config.model_copy(
+        update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks, "resources": resources, "datasets": datasets}
+    )
 
 
 def usable_cores() -> int:

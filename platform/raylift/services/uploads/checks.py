@@ -123,7 +123,6 @@ class UploadChecks:
             deploys, is_sweep = request.deploy, request.sweep is not None
             has_model = request.model_name is not None
             yield from gate_problems(request.promote, has_model=has_model, deploys=deploys, is_sweep=is_sweep)
-        yield from _tags(request.tags)
         yield from check_sweep(request, self._settings.max_sweep_jobs)
 
     def _timeout(self, seconds: int) -> Iterator[FieldError]:

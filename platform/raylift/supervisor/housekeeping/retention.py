@@ -142,6 +142,8 @@ def remove_storage(settings: PlatformSettings, store: Store) -> None:
     while portion := list(islice(names, _NAMES_AT_ONCE)):
         for name in set(portion) - store.history.ends_of(portion).keys():
             shutil.rmtree(settings.storage_dir / name, ignore_errors=True)
+
+
 def forget_acts(store: Store, before: datetime) -> None:
     """Remove old entries of the audit, and rollouts that ended as long ago. May be repeated, and interrupted anywhere."""
     while store.audit.forget_before(before):

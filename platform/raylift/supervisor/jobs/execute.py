@@ -7,7 +7,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from raylift.domain.errors import DatasetNotFound, DeploymentNotFound, EngineUnavailable, SecretNotFound, SecretUnreadable, StaleJob, StaleLease
+from raylift.domain.errors import (
+    DatasetNotFound,
+    DeploymentNotFound,
+    EngineUnavailable,
+    SecretNotFound,
+    SecretUnreadable,
+    StaleJob,
+    StaleLease,
+)
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.lease import Lease

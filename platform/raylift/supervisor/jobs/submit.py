@@ -18,7 +18,6 @@ from job_entrypoints.contract import (
     WORKERS_VARIABLE,
     wrapper_command,
 )
-from job_entrypoints.contract import GATEWAY_VARIABLE, JOB_ID_VARIABLE, SUBMISSION_ID_VARIABLE, wrapper_command
 from raylift.domain.batches.order import BatchOrder
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
@@ -74,7 +73,6 @@ class JobSubmitter:
             in_overlay=mechanism == OVERLAY,
             platform=self._settings,
             variables={**self._mlflow_credential(job), **(self._gang_variables(job, group) if group else {})},
-            variables=self._mlflow_credential(job),
             data=self._data.for_attempt(job),
             secrets=self._store.secrets.values(job.spec.workspace, job.spec.secrets).variables,
             batch=self._batch_order(job),
