@@ -73,6 +73,7 @@ class ClientParts:
         """Datasets for jobs: add, list, versions, get, download, delete."""
         return Datasets(self._connection)
 
+    @cached_property
     def rollouts(self) -> Rollouts:
         """Rollouts: start, get, list, follow, wait, approve, reject, pause, resume, abort, promote."""
         return Rollouts(self._connection)

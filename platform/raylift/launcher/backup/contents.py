@@ -15,8 +15,7 @@ STORE_DUMP: Final = "raylift.dump"
 MLFLOW_DATABASE: Final = "mlflow/mlflow.db"
 ARTIFACTS: Final = "mlflow/artifacts"
 ATTEMPTS: Final = "attempts"
-FOLDERS: Final = ("payloads", "counters", "sketches")
-FOLDERS: Final = ("payloads", "counters", "blobs")
+FOLDERS: Final = ("payloads", "counters", "sketches", "blobs")
 """Folders that are kept as they are."""
 SETTINGS: Final = "settings.yaml"
 KEYS: Final = "secrets-key"

@@ -54,7 +54,6 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["batches/:", ([id = ""]) => <Later key={id} name={`batch ${id}`} load={() => import("./pages/batches/batch").then((file) => () => <file.BatchPage id={id} />)} />],
   ["datasets", () => <Later key="datasets" name="datasets" load={() => import("./pages/datasets/datasets").then((file) => file.DatasetsPage)} />],
   ["datasets/:", ([name = ""]) => <Later key={`dataset ${name}`} name="dataset" load={() => import("./pages/datasets/dataset").then((file) => file.DatasetPage)} />],
-  ["cluster", () => <ClusterPage />],
   ["cluster", () => <Later key="cluster" name="cluster" load={() => import("./pages/cluster/cluster").then((file) => file.ClusterPage)} />],
   ["environments", () => <Later key="environments" name="environments" load={() => import("./pages/environments").then((file) => file.EnvironmentsPage)} />],
   ["webhooks", () => <Later key="webhooks" name="webhooks" load={() => import("./pages/webhooks/webhooks").then((file) => file.WebhooksPage)} />],

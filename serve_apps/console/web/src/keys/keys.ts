@@ -4,23 +4,6 @@ import { isHelpOpen } from "./help";
 import { GO } from "./pages";
 import { isPaletteOpen } from "./palette";
 
-export const GO: Record<string, [string, string]> = {
-  o: ["", "Overview"],
-  j: ["jobs", "Jobs"],
-  m: ["models", "Models"],
-  d: ["deployments", "Deployments"],
-  p: ["playground", "Playground"],
-  s: ["sweeps", "Sweeps"],
-  l: ["schedules", "Schedules"],
-  b: ["batches", "Batches"],
-  f: ["datasets", "Datasets"],
-  c: ["cluster", "Cluster"],
-  e: ["environments", "Environments"],
-  a: ["access", "Access"],
-  u: ["audit", "Audit"],
-  t: ["settings", "Settings"],
-};
-
 const WAIT_MS = 1200;
 
 let wentAt = 0;

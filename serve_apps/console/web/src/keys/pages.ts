@@ -7,6 +7,8 @@ export const GO: Record<string, [string, string]> = {
   p: ["playground", "Playground"],
   s: ["sweeps", "Sweeps"],
   l: ["schedules", "Schedules"],
+  b: ["batches", "Batches"],
+  f: ["datasets", "Datasets"],
   c: ["cluster", "Cluster"],
   e: ["environments", "Environments"],
   w: ["webhooks", "Webhooks"],
