@@ -49,9 +49,9 @@ def node_that_was_started_by_hand_takes_no_work(platform: Platform, machine: Mac
     address = f"{platform.first.address}:{run['ports']['block'] + 1}"
     machine.run("ray", "start", "--address", address, "--node-ip-address", machine.address, "--num-cpus", "2", env=own)
     patiently(lambda: platform.states() == {"m1": "ready", "m2": "not_prepared"})
-    job_id = platform.train(HOLD, "--cpus", "2", "--memory", "256MiB")
-    explained = platform.job(job_id)
-    assert explained["status"] == "queued", explained
-    platform.on(platform.first, "jobs", "cancel", job_id)
+    script = platform.folder / "large.py"
+    script.write_text(HOLD, encoding="utf-8")
+    refused = platform.on(platform.first, "train", str(script), "--experiment", "nodes", "--cpus", "2", ok=False)
+    assert (refused.returncode, "the largest has 1 CPUs" in refused.stderr) == (2, True), refused.stderr
     machine.run("ray", "stop", "--force", env=own)
     patiently(lambda: platform.states() == {"m1": "ready"})
