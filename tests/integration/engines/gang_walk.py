@@ -14,6 +14,7 @@ def main() -> None:
     # Before Ray's import.
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "120"}
     import ray
+
     from raylift.domain.job import Resources, Workers
     from raylift.engines.ray_engine.groups import PlacementGroups
 
