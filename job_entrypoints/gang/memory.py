@@ -9,9 +9,10 @@ import threading
 import time
 
 from job_entrypoints.limits.cgroup import find_place, make_cgroup
-from job_entrypoints.limits.memory_watchdog import Watchdog
+from job_entrypoints.linux.process_tree import descendants
 
 _MEBIBYTE = 2**20
+_PAUSE_SECONDS = 0.2
 
 
 def limit_memory(name: str, memory_bytes: int) -> None:
@@ -26,13 +27,32 @@ def limit_memory(name: str, memory_bytes: int) -> None:
     threading.Thread(target=_watch, args=(memory_bytes,), name="raylift-memory", daemon=True).start()
 
 
+def used_memory() -> int:
+    """Return the bytes of this process and its children, without those that processes share. Objects of Ray do not count."""
+    pids = [os.getpid(), *descendants(os.getpid())]
+    return sum(_sum(f"/proc/{pid}/smaps_rollup", "Pss_Anon", "SwapPss") for pid in pids)
+
+
+def _at_most() -> int:
+    """Return the same with shared pages counted for each process, which costs the kernel much less."""
+    pids = [os.getpid(), *descendants(os.getpid())]
+    return sum(_sum(f"/proc/{pid}/status", "RssAnon", "VmSwap") for pid in pids)
+
+
+def _sum(path: str, *names: str) -> int:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            fields = [line.split() for line in file if line.partition(":")[0] in names]
+    except OSError:  # It has ended.
+        return 0
+    return sum(int(field[1]) * 1024 for field in fields)
+
+
 def _watch(memory_bytes: int) -> None:
-    watchdog = Watchdog(os.getpid(), memory_bytes)
-    while True:
-        # The script's own threads go first: a worker is measured at most five times a second.
-        time.sleep(max(watchdog.check(), 0.2))
-        if watchdog.is_over_memory:
-            used, limit = watchdog.used // _MEBIBYTE, memory_bytes // _MEBIBYTE
-            message = f"out of memory: this Ray worker used {used} MiB of the {limit} MiB that a part of the job may have"
-            print(f"[raylift] {message} and was killed (watchdog)", file=sys.stderr, flush=True)  # noqa: T201
-            os.kill(os.getpid(), signal.SIGKILL)
+    while _at_most() <= memory_bytes or (used := used_memory()) <= memory_bytes:
+        time.sleep(_PAUSE_SECONDS)
+    of = f"{used // _MEBIBYTE} MiB of the {memory_bytes // _MEBIBYTE} MiB that a part of the job may have"
+    print(f"[raylift] out of memory: this Ray worker used {of} and was killed (watchdog)", file=sys.stderr, flush=True)  # noqa: T201
+    # Time for its output to reach the job's log.
+    time.sleep(_PAUSE_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)

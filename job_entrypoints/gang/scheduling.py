@@ -107,8 +107,7 @@ def _lend_groups(ray: Any, share: Share) -> None:
             remove(placement_group)
 
     for module in (groups, ray.util):
-        module.placement_group = placement_group
-        module.remove_placement_group = remove_placement_group
+        vars(module).update(placement_group=placement_group, remove_placement_group=remove_placement_group)
 
 
 def _limit_tune(module: ModuleType, share: Share) -> None:

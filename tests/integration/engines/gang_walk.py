@@ -1,3 +1,4 @@
+# pyright: basic, reportAttributeAccessIssue=false, reportCallIssue=false
 """A walk through the placement group of a job on a Ray of its own, with two logical GPUs. Prints what was seen as JSON."""
 
 from __future__ import annotations

@@ -197,3 +197,15 @@ def test_project_without_entrypoint_or_with_bad_files_is_refused(run: Run, tmp_p
     assert done.exit_code == 2
     assert "leads out of the project" in done.stderr
     assert not platform.requests
+
+
+def test_workers_are_sent_with_their_amounts(run: Run, script: Path, platform: Any) -> None:
+    asked = ("--workers", "4", "--worker-cpus", "2", "--worker-memory", "8GiB", "--worker-strategy", "spread")
+    assert run("train", str(script), *asked).exit_code == 0
+    (body,) = platform.sent("POST", UPLOAD)
+    assert body["resources"]["workers"] == {"count": 4, "cpus": 2.0, "memory": "8GiB", "strategy": "spread"}
+
+
+def test_amounts_without_workers_are_wrong_usage(run: Run, script: Path) -> None:
+    done = run("train", str(script), "--worker-cpus", "2")
+    assert (done.exit_code, "say how many with --workers" in done.stderr) == (2, True)

@@ -27,7 +27,7 @@ async def test_dry_run_tells_what_would_happen_and_stores_nothing(client: httpx.
     seen = answer.json()
     assert (seen["model_name"], seen["experiment_name"], seen["script_name"]) == ("churn", "churn", "train.py")
     assert (seen["requirements"], seen["requirements_source"]) == (["scikit-learn>=1"], "request")
-    assert seen["resources"] == {"cpus": 2.0, "memory": 2**30, "gpus": 0.0}
+    assert seen["resources"] == {"cpus": 2.0, "memory": 2**30, "gpus": 0.0, "workers": None}
     assert (seen["jobs"], seen["nodes"], seen["queue_position"], seen["waits_for"]) == (1, ["box"], 1, None)
     assert (await client.get("/mlops/training/jobs")).json()["jobs"] == []
 

@@ -64,7 +64,7 @@ async def test_list_is_searched_in_any_case(client: httpx.AsyncClient) -> None:
 async def test_list_shows_resources_and_phase(client: httpx.AsyncClient) -> None:
     await upload(client, resources={"cpus": 2, "memory": "1GiB"})
     (job,) = (await client.get("/mlops/training/jobs")).json()["jobs"]
-    assert job["resources"] == {"cpus": 2.0, "memory": 2**30, "gpus": 0.0}
+    assert job["resources"] == {"cpus": 2.0, "memory": 2**30, "gpus": 0.0, "workers": None}
     assert job["phase"] == "queued"
 
 

@@ -70,7 +70,7 @@ async def test_all_fields_are_read(client: httpx.AsyncClient) -> None:
     assert job["args"] == ["--depth", "3"]
     assert job["environment"] == {"A": "***"}
     assert job["tags"] == {"team": "x"}
-    assert job["resources"] == {"cpus": 0.5, "memory": 256 * 2**20, "gpus": 0.0}
+    assert job["resources"] == {"cpus": 0.5, "memory": 256 * 2**20, "gpus": 0.0, "workers": None}
     assert (job["model_name"], job["timeout_seconds"], job["autolog"], job["priority"]) == (None, 61, False, 7)
 
 

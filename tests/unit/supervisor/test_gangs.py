@@ -59,8 +59,10 @@ class World:
         spec = replace(job.spec, script_sha256=sha256(b"pass").hexdigest())
         added = self.store.jobs.add(spec, b"pass", job_id=job.job_id, now=NOW)
         for state in states:
-            changes = {"submission_id": f"{job.job_id}-a1"} if state is JobState.STARTING else {}
-            added = self.store.jobs.move(self.lease, added, state, now=NOW + timedelta(seconds=1), **changes)
+            submission = f"{job.job_id}-a1" if state is JobState.STARTING else added.submission_id
+            added = self.store.jobs.move(
+                self.lease, added, state, now=NOW + timedelta(seconds=1), reason=None, message=None, submission_id=submission
+            )
         return added
 
 

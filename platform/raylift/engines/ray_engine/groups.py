@@ -64,7 +64,7 @@ class PlacementGroups:
         if its is not None:
             bundles = [_bundle(its.cpus, its.memory_bytes, its.gpus)] * its.count + bundles
             strategy = "SPREAD" if its.strategy is WorkerStrategy.SPREAD else "PACK"
-        labels = [dict(selector) for selector in selectors] if any(selectors) else None
+        labels = [dict(selector) for selector in selectors] if any(selectors) else []
         try:
             placement_group(
                 bundles, strategy=strategy, name=_PREFIX + submission_id, lifetime="detached", bundle_label_selector=labels

@@ -41,8 +41,6 @@ def head_command(config: LocalConfig, record: RunRecord, labels: Mapping[str, st
         "object-store-memory": resources.object_store_memory,
         "autoscaling-config": resources.autoscaling_config,
         "include-dashboard": "true",
-        # It copies the output of workers to drivers, which ours do not need.
-        "include-log-monitor": "false",
         "labels": ",".join(f"{name}={value}" for name, value in labels.items()) or None,
     }
     return ray_start(options, is_head=True)
@@ -52,6 +50,8 @@ def ray_start(options: Mapping[str, object | None], *, is_head: bool) -> list[st
     """Return the command line of `ray start` with the options that are not None."""
     head = ["--head"] if is_head else []
     command = [sys.executable, "-m", "raylift.ray_internals.start", "start", *head, "--disable-usage-stats"]
+    # It copies the output of workers to drivers. Workers of jobs send their own (job_entrypoints/gang/output.py).
+    command += ["--include-log-monitor", "false"]
     for name, value in options.items():
         if value is not None:
             command += [f"--{name}", str(value)]

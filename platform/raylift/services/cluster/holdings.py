@@ -149,7 +149,8 @@ class ClusterHoldings:
             active = self._store.jobs.in_states(ACTIVE_STATES)
             nodes = self._capacity.nodes()
             names = {node.node_id: node.name for node in self._capacity.all_nodes()}
-            gangs = self._capacity.gangs() if any(job.spec.resources.workers for job in active) else {}
+            has_gangs = any(job.spec.resources.workers for job in active)
+            gangs: Mapping[str, Place] = self._capacity.gangs() if has_gangs else {}
             jobs = [
                 Holding(job, self._node_of(job, set(names.values())), _shares(job, gangs.get(job.submission_id or ""), names))
                 for job in active

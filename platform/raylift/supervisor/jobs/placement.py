@@ -38,8 +38,8 @@ class Placement:
             node, place = ray_job.node_id if ray_job else None, self._assumed.get(job.job_id)
             if node is not None and (place is None or place.script != node):
                 place = Place(node)
-            if gangs and job.submission_id in gangs:
-                place = gangs[job.submission_id]
+            if gangs and job.submission_id:
+                place = gangs.get(job.submission_id, place)
             if place is not None:
                 found[job.job_id] = place
         return found
