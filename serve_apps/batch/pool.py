@@ -56,8 +56,9 @@ class Pool:
 
     def _give(self, connection: Connection, item: Item | None) -> None:
         self._at_work.pop(connection, None)
-        if item is not None:
-            self._at_work[connection] = item
+        if item is None:
+            return
+        self._at_work[connection] = item
         try:
             connection.send(item)
         except (BrokenPipeError, ConnectionResetError):

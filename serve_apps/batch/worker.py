@@ -32,7 +32,7 @@ _REJECTED_VALUES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a process is started with."""
+    """Arguments of a process."""
 
     order: bytes
     plan: Plan
@@ -55,8 +55,8 @@ def work(start: Start, folder: Place, connection: Connection) -> None:
         model = load_copy(order.spec.model_name, order.spec.version, Path(start.model))
         parts = Parts(Path(order.directory) / WORK_FOLDER, folder, order.spec.output_format)
         worker = Worker(order, start.plan, model, parts, connection)
-        while (item := connection.recv()) is not None:
-            connection.send(worker.score(item))
+        while True:
+            connection.send(worker.score(connection.recv()))
     except EOFError:
         return
     except BatchFailed as error:

@@ -68,7 +68,7 @@ MODELS: Final[dict[str, tuple[list[str], Callable[[], Any]]]] = {
 
 def loop(model: Path, columns: list[str], source: Path, target: Path) -> None:
     """Score as a user would: run in a process of its own, which prints the seconds."""
-    loaded = mlflow.sklearn.load_model(str(model))
+    loaded: Any = mlflow.sklearn.load_model(str(model))
     loaded.predict(rows_of(100, 1)[columns])
     file, begun = pq.ParquetFile(source), time.perf_counter()
     target.mkdir()
@@ -133,7 +133,7 @@ def measure(kind: str, rows: int, rounds: int) -> None:
         signal = train["x0"] - train["x1"] + (train["city"] == "Rome")
         fitted = make().fit(train[columns], signal if kind == "linear" else (signal > 0).astype(int))
         mlflow.sklearn.save_model(
-            fitted, str(root / "model"), input_example=train[columns].head(3), serialization_format="cloudpickle"
+            fitted, str(root / "model"), input_example=pd.DataFrame(train[columns]).head(3), serialization_format="cloudpickle"
         )
         source = root / "rows.parquet"
         with pq.ParquetWriter(source, _table(rows_of(10, 0)).schema) as writer:

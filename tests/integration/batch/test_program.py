@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import mlflow.sklearn
 import numpy as np
@@ -50,7 +51,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def expected(models: Path, rows: pd.DataFrame) -> np.ndarray:
-    return mlflow.sklearn.load_model(str(models / "plain")).predict(rows[["a", "b", "c"]])
+    model: Any = mlflow.sklearn.load_model(str(models / "plain"))
+    return model.predict(rows[["a", "b", "c"]])
 
 
 def test_killed_batch_goes_on_and_doubles_nothing(models: Path, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def online(model: Model, frame: pd.DataFrame, *, probabilities: bool) -> tuple[Any, Any]:
     """Answer of the endpoint to a request in JSON."""
-    records = json.loads(frame.to_json(orient="records", double_precision=15, date_format="iso", date_unit="ns"))
+    records = json.loads(frame.to_json(orient="records", double_precision=15, date_format="iso", date_unit="ns") or "")
     for name in frame.columns[frame.dtypes == np.float64]:
         for record, value in zip(records, frame[name].tolist(), strict=True):
             record[name] = None if value != value else value  # pandas writes fewer digits
@@ -157,7 +157,7 @@ def test_batch_answers_as_the_endpoint(case: tuple[Model, pd.DataFrame], form: F
 
 
 def _request(model: Model, frame: pd.DataFrame) -> Any:
-    records = json.loads(frame.head(5).to_json(orient="records", date_format="iso", date_unit="ns"))
+    records = json.loads(frame.head(5).to_json(orient="records", date_format="iso", date_unit="ns") or "")
     body = {"model_name": "m", "inputs": records}
     return RayliftCodec().decode(json.dumps(body).encode(), {}, model)
 

@@ -45,6 +45,7 @@ def register(root: typer.Typer) -> None:
         alias: Annotated[
             str | None, typer.Option(help="An MLflow alias; the batch keeps the version that it names now.")
         ] = None,
+        alias: Annotated[str | None, typer.Option(help="An MLflow alias; the version that it names now is kept.")] = None,
         input_format: Annotated[Format | None, typer.Option(help="Default: by the names of the files.")] = None,
         output_format: Annotated[Format | None, typer.Option(help="Default: by the output's name, else parquet.")] = None,
         column: Annotated[list[str] | None, typer.Option(help="Column for the model; repeatable. Default: by name.")] = None,

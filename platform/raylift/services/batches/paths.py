@@ -1,7 +1,7 @@
 """Checks of the paths of a batch. It may read and write what a sandboxed script may, and nothing more.
 
 The kernel holds that for the batch's process as well (docs/adr/0028). These checks come first, with a sentence; a path outside
-of the folders is refused before anything is looked up there.
+of the folders is refused before that folder is read.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@ const RESULT = { rows: 1, rows_written: 1, rejected: 0, files: 1, output: null, 
 
 describe("the rows of a batch", () => {
   test("while it runs", () => {
-    expect(rowsOf({ progress: PROGRESS, result: null })).toBe("2,500 of 10,000 rows, 500 rows/s, 15 s left");
+    expect(rowsOf({ progress: PROGRESS, result: null })).toBe("2\u202f500 of 10\u202f000 rows, 500 rows/s, 15.0 s left");
     expect(shareOf({ progress: PROGRESS, result: null })).toBe(0.25);
   });
 
   test("of a format that does not say how many there are", () => {
     const unknown = { ...PROGRESS, rows_total: null, rows_per_second: null, eta_seconds: null };
-    expect(rowsOf({ progress: unknown, result: null })).toBe("2,500 rows");
+    expect(rowsOf({ progress: unknown, result: null })).toBe("2\u202f500 rows");
     expect(shareOf({ progress: unknown, result: null })).toBeUndefined();
   });
 

@@ -54,7 +54,7 @@ def batches_router(services: Services) -> APIRouter:
     async def submit(request: Request) -> Response:
         """Predict for all rows of files. After the answer the batch is stored and will end in exactly one final state.
 
-        An alias is looked up once, now: the answer names the version. Files are uploaded as parts of a form, up to
+        An alias names its version now, once: the answer has it. Files are uploaded as parts of a form, up to
         ``gateway.max_body_bytes`` together; larger ones are read where they lie.
         """
         read = await read_batch(request, max_bytes=services.settings.gateway.max_body_bytes)
