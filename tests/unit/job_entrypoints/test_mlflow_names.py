@@ -12,6 +12,7 @@ import pytest
 
 NAMES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "mlflow": {"autolog": ("log_models", "log_traces")},
+    "mlflow.entities": {"Dataset": (), "DatasetInput": (), "InputTag": ()},
     "mlflow.lightgbm": {"_get_default_serialization_format": ()},
     "mlflow.models.model": {"Model.log": (), "Model.save": ("self", "path")},
     "mlflow.models.signature": {"infer_signature": ("model_input",)},
@@ -20,6 +21,7 @@ NAMES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "mlflow.tracking._tracking_service.client": {
         "TrackingServiceClient.create_logged_model": ("self", "experiment_id", "name", "source_run_id", "tags"),
         "TrackingServiceClient.create_run": ("self", "experiment_id", "start_time", "tags"),
+        "TrackingServiceClient.log_inputs": ("self", "run_id", "datasets"),
     },
     "mlflow.tracking._tracking_service.utils": {"set_tracking_uri": ("uri",)},
     "mlflow.tracking.fluent": {
@@ -68,6 +70,7 @@ TEXTS: Final = [
     ("mlflow.environment_variables", "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK"),
     ("mlflow.environment_variables", "MLFLOW_UV_AUTO_DETECT"),
     ("mlflow.utils.mlflow_tags", "mlflow.log-model.history"),
+    ("mlflow.utils.mlflow_tags", "mlflow.data.context"),
     ("mlflow.utils.mlflow_tags", "mlflow.parentRunId"),
 ]
 """Log messages, environment variables and tags of MLflow that Raylift reads or sets, by module."""
