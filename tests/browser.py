@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +17,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
 PATIENCE_MS = 60_000
 """The time a page may take to show what is expected."""
+ROOT = Path(__file__).resolve().parents[1]
+AXE = "serve_apps/console/web/node_modules/axe-core/axe.min.js"
 HIDE = """hidden => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
   Object.defineProperty(document, "visibilityState", { configurable: true, get: () => (hidden ? "hidden" : "visible") });
@@ -99,3 +103,21 @@ def edit_traffic(page: Page, *, second: str) -> None:
     page.get_by_label("Add").select_option("1")
     page.get_by_label("Share of v1 in percent").fill(second)
     page.get_by_label("Share of v1 in percent").press("Tab")
+
+
+def violations(page: Page) -> list[str]:
+    """Return the violations that axe-core finds. It runs outside the page's policy, as the browser's own tools do."""
+    if not (ROOT / AXE).is_file():
+        pytest.fail(f"There is no {AXE}: python .ci/console_check.py installs it")
+    source = (ROOT / AXE).read_text(encoding="utf-8")
+    session = page.context.new_cdp_session(page)
+    session.send("Runtime.evaluate", {"expression": source})
+    found: dict[str, Any] = session.send(
+        "Runtime.evaluate",
+        {
+            "expression": "axe.run().then(found => JSON.stringify(found.violations))",
+            "awaitPromise": True,
+            "returnByValue": True,
+        },
+    )
+    return [f"{item['id']}: {item['help']}: {item['nodes'][0]['html'][:160]}" for item in json.loads(found["result"]["value"])]

@@ -15,8 +15,7 @@ import pytest
 from playwright.sync_api import expect
 
 from raylift import Client
-from tests.browser import Watched, edit_traffic
-from tests.e2e.console.test_pages import violations
+from tests.browser import Watched, edit_traffic, violations
 
 # Two models are trained, deployed and asked a thousand times. In CI, a browser changes traffic, aliases and scale without Ray.
 pytestmark = [pytest.mark.timeout(600), pytest.mark.nightly]

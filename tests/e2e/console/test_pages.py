@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from raylift import Client
 from raylift.launcher import LocalPlatform
 from raylift.launcher.processes.platform_processes import processes_of
-from tests.browser import Watched, scrolls_sideways
+from tests.browser import Watched, scrolls_sideways, violations
 
 pytestmark = pytest.mark.timeout(600)
-
-AXE: Final = Path("serve_apps/console/web/node_modules/axe-core/axe.min.js")
-RUN_AXE: Final = "axe.run().then(found => JSON.stringify(found.violations))"
-ROOT: Final = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +40,6 @@ def sweep_id(url: str) -> str:
     made = httpx.post(f"{url}/mlops/training/upload", json=upload, timeout=60).raise_for_status().json()["sweep_id"]
     httpx.post(f"{url}/mlops/training/sweeps/{made}/cancel", timeout=60).raise_for_status()
     return str(made)
-
-
-def violations(page: Page) -> list[str]:
-    """Return the violations that axe-core finds. It runs outside the page's policy, as the browser's own tools do."""
-    if not (ROOT / AXE).is_file():
-        pytest.fail(f"There is no {AXE}: python .ci/console_check.py installs it")
-    source = (ROOT / AXE).read_text(encoding="utf-8")
-    session = page.context.new_cdp_session(page)
-    session.send("Runtime.evaluate", {"expression": source})
-    found: dict[str, Any] = session.send(
-        "Runtime.evaluate",
-        {
-            "expression": "axe.run().then(found => JSON.stringify(found.violations))",
-            "awaitPromise": True,
-            "returnByValue": True,
-        },
-    )
-    return [f"{item['id']}: {item['help']}: {item['nodes'][0]['html'][:160]}" for item in json.loads(found["result"]["value"])]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from raylift.domain.nodes.labels import NodeState
-from tests.browser import Watched
+from tests.browser import Watched, violations
 from tests.integration.console.conftest import Gateway
 
 pytestmark = pytest.mark.timeout(300)
@@ -30,3 +30,4 @@ def test_nodes_show_their_states_and_one_is_drained(watched: Watched, gateway: G
     assert [node.state for node in cluster.members] == [NodeState.READY, NodeState.DRAINING]
     page.get_by_text("Let another machine join").click()
     expect(page.get_by_label("Commands", exact=True)).to_contain_text("--accept-nodes")
+    assert violations(page) == []

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from raylift.domain.webhooks.delivery import AfterAttempt, Answer, DeliveryStatus
-from tests.browser import Watched
+from tests.browser import Watched, violations
 from tests.integration.console.conftest import Gateway
 
 pytestmark = pytest.mark.timeout(300)
@@ -25,6 +25,7 @@ def test_webhook_is_checked_and_made_and_its_secret_is_shown_once(watched: Watch
     page.get_by_label("Address").fill("https://10.0.0.1/hook")
     expect(page.locator(".field.wrong", has=page.get_by_label("Name"))).to_be_visible()
     expect(page.locator(".field.wrong", has=page.get_by_label("Address"))).to_contain_text("is not public")
+    assert violations(page) == []
     page.get_by_label("Name").fill("ops")
     page.get_by_label("Address").fill("https://hooks.example.com/x?token=t0ken")
     page.get_by_label("Types").fill("job.fialed")
@@ -68,10 +69,12 @@ def test_deliveries_are_shown_and_dead_ones_are_sent_again(watched: Watched, gat
     _give_up(gateway, made["webhook_id"])
     page.get_by_role("link", name=re.compile("^dead")).click()
     expect(row).to_contain_text("503 Busy, try later")
+    assert violations(page) == []
     row.get_by_role("button", name="job.queued").click()
     content = page.get_by_role("dialog", name="job.queued")
     expect(content).to_contain_text(job_id)
     expect(content).to_contain_text("Busy, try later")
+    assert violations(page) == []
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Deliver all again").click()
     page.get_by_role("dialog", name="Deliver 1 dead letter again?").get_by_role("button", name="Deliver again").click()
