@@ -33,9 +33,9 @@ def write_sketch_settings(directory: Path, settings: SketchSettings) -> None:
 
 
 def read_sketch_settings(directory: Path) -> SketchSettings:
-    """Read the file; the defaults where there is none."""
+    """Read the file; the defaults where there is none that is readable."""
     try:
         found: Any = json.loads((directory / _FILE).read_text(encoding="utf-8"))
         return SketchSettings(bool(found["enabled"]), found["segment_column"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return SketchSettings()

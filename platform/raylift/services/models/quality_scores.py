@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -21,15 +21,19 @@ _Z: Final = 1.96
 
 def scored_of(answer: Any, truth: Any) -> list[Scored]:
     """Join an answer's probabilities with a request's true values; none of an answer without those of two classes."""
+    rows: Any = None
+    second: Any = None
     match answer:
-        case {"probabilities": list(rows), "classes": [_, second]}:
+        case {"probabilities": rows, "classes": [_, second]}:
             pass
         case _:
             return []
-    true = truth if isinstance(truth, list) else [truth]
-    if len(rows) != len(true) or not all(isinstance(row, list) and len(row) == 2 for row in rows):
+    true = cast("list[Any]", truth) if isinstance(truth, list) else [truth]
+    scores = cast("list[Any]", rows) if isinstance(rows, list) else []
+    if len(scores) != len(true) or not all(map(_is_pair, scores)):
         return []
-    return [(float(row[1]), is_equal(second, value)) for row, value in zip(rows, true, strict=True) if value is not None]
+    pairs = zip(scores, true, strict=True)
+    return [(float(row[1]), is_equal(second, value)) for row, value in pairs if value is not None]
 
 
 def with_scores(quality: Quality, scored: Sequence[Scored]) -> Quality:
@@ -38,20 +42,26 @@ def with_scores(quality: Quality, scored: Sequence[Scored]) -> Quality:
     if not 0 < positives < len(scored):
         return quality
     # Imported at the first use: it takes a second, and most gateways never need it.
-    from sklearn.metrics import log_loss, roc_auc_score
+    from sklearn import metrics
+
+    measures: Any = metrics
 
     scores = np.array([score for score, _ in scored])
     truth = np.array([is_second for _, is_second in scored])
-    auc = float(roc_auc_score(truth, scores))
+    auc = float(measures.roc_auc_score(truth, scores))
     margin = _Z * _auc_error(auc, positives, len(scored) - positives)
     return replace(
         quality,
         auc=auc,
         auc_low=max(0.0, auc - margin),
         auc_high=min(1.0, auc + margin),
-        log_loss=float(log_loss(truth, scores, labels=[False, True])),
+        log_loss=float(measures.log_loss(truth, scores, labels=[False, True])),
         calibration_error=_calibration_error(truth, scores),
     )
+
+
+def _is_pair(row: Any) -> bool:
+    return isinstance(row, list) and len(cast("list[Any]", row)) == 2
 
 
 def _auc_error(auc: float, positives: int, negatives: int) -> float:
