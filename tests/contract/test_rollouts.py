@@ -236,6 +236,7 @@ def test_killed_processes_do_each_step_once(open_store: Callable[[], Store], dat
 
     running = [begin(), begin()]
     deadline = time.monotonic() + 240
+    seen = rollout
     try:
         for kill in range(1, 100):
             while (seen := store.rollouts.get(rollout.rollout_id)).is_active and (seen.step or 0) < kill * 5:

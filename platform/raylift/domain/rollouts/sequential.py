@@ -4,7 +4,7 @@ The test martingale of Turner, Ly and Grünwald, "Generic E-variables for exact 
 optional stopping" (arXiv 2106.02693), for two Bernoulli streams. Requests come in blocks with some of both versions. A block
 multiplies the evidence by its likelihood under an alternative (champion ``a``, candidate ``b``), over its likelihood under
 the one rate between them, ``(n_a a + n_b b) / (n_a + n_b)``. Where the candidate fails at most as often as the champion, the
-expectation of this factor is at most 1, whatever the block's size. So, by Ville's inequality, the evidence ever reaches
+expectation of this factor is at most 1 for blocks of every size. So, by Ville's inequality, the evidence ever reaches
 ``1 / p`` with a probability of at most ``p``.
 
 ``a`` and ``b`` are estimates from the blocks before. Where they do not say that the candidate is worse, the factor is 1.

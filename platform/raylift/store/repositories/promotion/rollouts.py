@@ -60,7 +60,9 @@ class RolloutRepository:
 
     def newest_of(self, model_name: str) -> Rollout | None:
         """Return a model's active rollout, or else its last one."""
-        query = select(RolloutRow).where(RolloutRow.model_name == model_name).order_by(RolloutRow.rollout_id.desc())
+        # The id of a gate's rollout has the time of its job's upload, so the active one comes first.
+        order = RolloutRow.finished_at.is_not(None), RolloutRow.rollout_id.desc()
+        query = select(RolloutRow).where(RolloutRow.model_name == model_name).order_by(*order)
         with self._database.read() as session:
             row = session.scalars(query.limit(1)).one_or_none()
             return None if row is None else from_row(Rollout, row)
