@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_example_trains_and_registers_a_model(client: Client, name: str) -> None
 @pytest.mark.timeout(1800)
 def test_torch_example_trains_and_registers_a_model(client: Client) -> None:
     script = EXAMPLES / "torch_trainer.py"
-    made = {"requirements": ["torch"], "torch_backend": "cpu", "timeout": 1500}
+    made: dict[str, Any] = {"requirements": ["torch"], "torch_backend": "cpu", "timeout": 1500}
     job = client.train(script, model="distributed-torch", cpus=0.5, workers=WORKERS, deploy=False, **made)
     job.wait(1700, progress=False)
     assert job.model_version == "1"

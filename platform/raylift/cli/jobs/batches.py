@@ -42,9 +42,6 @@ def register(root: typer.Typer) -> None:
         input_: Annotated[str, typer.Option("--input", metavar="PATH", help=InputHelp, show_default=False)],
         output: Annotated[str | None, typer.Option("--output", metavar="PATH", help=OutputHelp)] = None,
         version: Annotated[str | None, typer.Option(help="Version. Default: the newest that loads.")] = None,
-        alias: Annotated[
-            str | None, typer.Option(help="An MLflow alias; the batch keeps the version that it names now.")
-        ] = None,
         alias: Annotated[str | None, typer.Option(help="An MLflow alias; the version that it names now is kept.")] = None,
         input_format: Annotated[Format | None, typer.Option(help="Default: by the names of the files.")] = None,
         output_format: Annotated[Format | None, typer.Option(help="Default: by the output's name, else parquet.")] = None,

@@ -29,9 +29,18 @@ from raylift.domain.backoff import backoff
 from raylift.domain.errors import DeploymentUnhealthy
 
 View = TypeVar("View", bound=BaseModel)
-Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView, WindowPage, AlertPage)
-Page = TypeVar("Page", JobPage, BatchPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView)
-Page = TypeVar("Page", JobPage, SweepPage, ScheduleRunPage, FeedbackPage, DeliveryPageView, RolloutPageView)
+Page = TypeVar(
+    "Page",
+    JobPage,
+    BatchPage,
+    SweepPage,
+    ScheduleRunPage,
+    FeedbackPage,
+    DeliveryPageView,
+    WindowPage,
+    AlertPage,
+    RolloutPageView,
+)
 
 ATTEMPTS: Final = 4
 """Attempts of one request, with pauses of 0.25, 0.5 and 1 seconds."""
