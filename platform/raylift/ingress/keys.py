@@ -54,6 +54,10 @@ class KeyMaps:
         IngressMap(self.directory, _WORKSPACES_FILE).put(dict(sorted(workspaces.items())))
         IngressMap(self.directory, _KEYS_FILE).put(key_entries(keys, now))
 
+    def has(self, sha256: str) -> bool:
+        """Return whether HAProxy knows the key of this digest. Raises EngineUnavailable: it does not answer."""
+        return IngressMap(self.directory, _KEYS_FILE).has(sha256)
+
 
 def key_entries(keys: Iterable[AccessKey], now: datetime) -> dict[str, str]:
     """Return the map of keys: ``digest`` → ``expires:sees:workspace:limit:mlflow:ray``, and an entry for each allowed model."""

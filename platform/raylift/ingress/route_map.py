@@ -14,6 +14,8 @@ from raylift.ingress.runtime_socket import ask, runtime_sockets
 log = logging.getLogger(__name__)
 
 _FILE: Final = "names.map"
+_FOUND: Final = "found=yes"
+"""Part of HAProxy's answer to ``get map``."""
 _AT_ONCE: Final = 32
 """Entries per command, which has to fit into HAProxy's buffer."""
 
@@ -41,6 +43,22 @@ class IngressMap:
         self._write("".join(f"{name} {route}\n" for name, route in routes.items()))
         for path in runtime_sockets(self._directory):
             self._push(path, routes)
+
+    def has(self, key: str) -> bool:
+        """Return whether the running HAProxy has an entry for ``key``; True where none runs: it will read the file.
+
+        Raises:
+            EngineUnavailable: HAProxy does not answer.
+        """
+        return all(self._asked(path, key) for path in runtime_sockets(self._directory))
+
+    def _asked(self, path: Path, key: str) -> bool:
+        try:
+            return _FOUND in ask(path, f"get map {self._file} {key}")
+        except ConnectionRefusedError:
+            return True  # The socket of a former HAProxy.
+        except OSError as error:
+            raise EngineUnavailable(f"HAProxy does not answer: {error}") from error
 
     def _write(self, content: str) -> None:
         if self._file.exists() and self._file.read_text(encoding="ascii") == content:

@@ -19,6 +19,7 @@ from raylift.domain.errors import PlatformError, Unauthenticated
 from raylift.services.access.logins import Attempt
 from raylift.services.container import Services
 from serve_apps.gateway.access.login_routes import LOGIN, names
+from serve_apps.gateway.access.new_keys import make_known
 from serve_apps.gateway.access.permissions import Action, needs
 from serve_apps.gateway.access.session_cookie import LOGIN_COOKIE, cookie_of, set_session
 from serve_apps.gateway.http.errors import HTTP_STATUS
@@ -72,7 +73,7 @@ def login_pages(services: Services) -> APIRouter:
             )
         except PlatformError as failure:
             return _failed(request, failure)
-        services.callers.forget()
+        await make_known(services, created.key)
         answer = RedirectResponse(page, 303, {"Cache-Control": "no-store"})
         seconds = int(services.settings.oidc.session_hours * 3600)
         set_session(answer, created.token, is_secure=is_secure, seconds=seconds)

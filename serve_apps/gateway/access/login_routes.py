@@ -24,6 +24,7 @@ from raylift.domain.security.login import Person
 from raylift.services.access.logins import Proven
 from raylift.services.container import Services
 from serve_apps.gateway.access.door import token_of
+from serve_apps.gateway.access.new_keys import make_known
 from serve_apps.gateway.access.permissions import Action, needs
 from serve_apps.gateway.access.session_cookie import end_session, set_session
 from serve_apps.gateway.http.bodies import read_model
@@ -81,7 +82,7 @@ def logins_router(services: Services) -> APIRouter:
             workspace=asked.workspace,
             proven=names(request),
         )
-        services.callers.forget()
+        await make_known(services, created.key)
         return json_response(new_key_view(created), 201, _NO_STORE)
 
     @router.post(
@@ -123,7 +124,7 @@ def logins_router(services: Services) -> APIRouter:
         if created is None:
             visit_of(request.scope).act = None
             return json_response(LoginPending(interval=_PAUSE_SECONDS), 202, _NO_STORE)
-        services.callers.forget()
+        await make_known(services, created.key)
         return json_response(new_key_view(created), 201, _NO_STORE)
 
     return router

@@ -26,6 +26,7 @@ from raylift.domain.access import may
 from raylift.domain.audit import AuditFilter, Outcome
 from raylift.services.access.keys import KeyRequest
 from raylift.services.container import Services
+from serve_apps.gateway.access.new_keys import make_known
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
@@ -73,11 +74,11 @@ def keys_router(services: Services) -> APIRouter:
         dependencies=[needs(services, Action.ADMINISTER, "key.create")],
     )
     async def create(request: Request) -> Response:
-        """Create a key. The answer is the only place that shows it."""
+        """Create a key. The answer is the only place that shows it, and comes when the key works."""
         asked = await read_model(request, KeyCreation, max_bytes=_MAX_BODY_BYTES)
         wanted = KeyRequest(asked.name, asked.role, asked.workspace, tuple(asked.models), asked.expires_days)
         created = await run_in_threadpool(keys.create, principal_of(request), wanted)
-        services.callers.forget()
+        await make_known(services, created.key)
         return json_response(new_key_view(created), 201, _NO_STORE)
 
     @router.delete(
@@ -102,7 +103,7 @@ def keys_router(services: Services) -> APIRouter:
         """Create a key of the same rights. The former one works for `grace_hours` more."""
         asked = await read_model(request, KeyRotation, max_bytes=_MAX_BODY_BYTES, optional=True)
         created = await run_in_threadpool(keys.rotate, principal_of(request), key_id, grace_hours=asked.grace_hours)
-        services.callers.forget()
+        await make_known(services, created.key)
         return json_response(new_key_view(created), 201, _NO_STORE)
 
     return router

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,8 @@ from raylift.domain.models.workspaces import PREFIX
 from raylift.ingress.allowed_hosts import LOOPBACK_NAMES
 from raylift.ingress.guard import Guard
 from raylift.ingress.keys import KeyMaps
+from raylift.settings import IngressSettings
+from serve_apps.gateway.access.new_keys import wait_for_ingress
 from tests.integration.ingress.conftest import INFERENCE, PLAIN, ROUTE, TOKEN, Ingress, running_ingress
 
 NOW = datetime.now(UTC)
@@ -241,3 +244,23 @@ def test_allowed_page_of_another_site_has_no_session() -> None:
         KeyMaps(running.directory).put(all_keys(), {"churn": "red"}, NOW)
         sent = {"Origin": page, "Cookie": f"raylift_session={TOKENS['red'].text}"}
         assert httpx.post(f"{running.url}{ROUTE}/predict", content=PLAIN, headers=sent, trust_env=False).status_code == 401
+
+
+def test_new_key_is_waited_for(keyed: Ingress) -> None:
+    maps, new = KeyMaps(keyed.directory), key("soon")
+    settings = IngressSettings(directory=keyed.directory, token=TOKEN)
+    assert (maps.has(key("red").sha256), maps.has(new.sha256)) == (True, False)
+    answers: list[int] = []
+
+    def ask() -> None:
+        wait_for_ingress(settings, new)
+        answers.append(send(keyed, "soon", "POST", f"{ROUTE}/predict").status_code)
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    maps.put([*all_keys(), new], {"churn": "red"}, NOW)
+    waiting.join()
+    maps.put(all_keys(), {"churn": "red"}, NOW)
+    assert answers == [200]
