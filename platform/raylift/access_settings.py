@@ -1,4 +1,4 @@
-"""Settings of access: the sign-in with a provider, reports on what users bring, requests of webhooks, and TLS."""
+"""Settings of access and of what users bring: sign-in, reports, webhooks, limits, batches, and TLS."""
 
 from __future__ import annotations
 
@@ -104,3 +104,25 @@ class TlsSettings(_Section):
     """File of its key, in PEM, not encrypted. null: it is in the file of the certificate."""
     hsts_seconds: Annotated[int, Field(ge=0)] = 31_536_000
     """``max-age`` of Strict-Transport-Security, which forbids browsers to use http for this host. 0: the header is not sent."""
+
+
+class BatchSettings(_Section):
+    """Predictions for files (docs/guides/batches.md), which lie in ``jobs.readable_paths`` and ``jobs.writable_paths``."""
+
+    max_timeout_seconds: int = 7 * 86_400
+    """Largest ``timeout_seconds`` of a batch."""
+
+
+class LimitSettings(_Section):
+    """Limits of each client: of a key, by its bearer token, else of an address. null: no limit."""
+
+    requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    """Requests in the last minute; further ones get 429."""
+    concurrent_requests: Annotated[int | None, Field(ge=1)] = None
+    """Requests in progress."""
+    rows_per_minute: Annotated[int | None, Field(ge=1)] = None
+    """Rows for predictions in the last minute; counted when they are answered, so the request after them gets 429."""
+    uploads_per_hour: Annotated[int | None, Field(ge=1)] = None
+    """Uploads of jobs and sweeps in the last hour."""
+    address_requests_per_minute: Annotated[int | None, Field(ge=1)] = None
+    """Requests of one address with any key or none. Loopback and trusted proxies have no such limit."""

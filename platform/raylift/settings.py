@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
-from raylift.access_settings import OidcSettings, ReportSettings, TlsSettings, WebhookSettings
+from raylift.access_settings import BatchSettings, LimitSettings, OidcSettings, ReportSettings, TlsSettings, WebhookSettings
 from raylift.dataset_settings import DatasetSettings
 from raylift.domain.identifiers import TORCH_BACKEND
 from raylift.domain.job import AUTO_TORCH_BACKEND
@@ -117,13 +117,6 @@ class JobSettings(_Section):
     """Seconds for Ray to start an attempt before it counts as lost. Its environment is built before that."""
 
 
-class BatchSettings(_Section):
-    """Predictions for files (docs/guides/batches.md), which lie in ``jobs.readable_paths`` and ``jobs.writable_paths``."""
-
-    max_timeout_seconds: int = 7 * 86_400
-    """Largest ``timeout_seconds`` of a batch."""
-
-
 class ServingSettings(_Section):
     min_replicas: int = 0
     """Default ``min_replicas`` of a deployment: 0 scales to zero, 1 keeps one process ready."""
@@ -207,21 +200,6 @@ class EnvironmentSettings(_Section):
     def backend_of(self, asked: str | None) -> str:
         """Return the PyTorch build for an upload that names ``asked``."""
         return self.torch_backend if asked is None else asked
-
-
-class LimitSettings(_Section):
-    """Limits of each client: of a key, by its bearer token, else of an address. null: no limit."""
-
-    requests_per_minute: Annotated[int | None, Field(ge=1)] = None
-    """Requests in the last minute; further ones get 429."""
-    concurrent_requests: Annotated[int | None, Field(ge=1)] = None
-    """Requests in progress."""
-    rows_per_minute: Annotated[int | None, Field(ge=1)] = None
-    """Rows for predictions in the last minute; counted when they are answered, so the request after them gets 429."""
-    uploads_per_hour: Annotated[int | None, Field(ge=1)] = None
-    """Uploads of jobs and sweeps in the last hour."""
-    address_requests_per_minute: Annotated[int | None, Field(ge=1)] = None
-    """Requests of one address with any key or none. Loopback and trusted proxies have no such limit."""
 
 
 class GatewaySettings(_Section):
