@@ -110,7 +110,9 @@ class JobSubmitter:
         Ray's supervisor of the job must not have them: its processes have limits of their own.
         """
         variables, its = _group_variables(job, group), job.spec.resources.workers
-        variables[STORAGE_VARIABLE] = str(self._settings.storage_of(job.job_id))
+        variables[STORAGE_VARIABLE] = (
+            f"{(self._settings.jobs.storage or str(self._settings.storage_dir)).rstrip('/')}/{job.job_id}"
+        )
         if its is not None:
             variables |= {
                 WORKERS_VARIABLE: str(its.count),
