@@ -385,11 +385,6 @@ class PlatformSettings(_Section):
         return self.state_dir / "attempts"
 
     @property
-    def storage_dir(self) -> Path:
-        """Folders of jobs that may use Ray, where ``jobs.storage`` names no other place."""
-        return self.state_dir / "storage"
-
-    @property
     def counters_dir(self) -> Path:
         """Request counters of model versions (engines/metrics/counter_files.py)."""
         return self.state_dir / "counters"

@@ -21,6 +21,7 @@ from job_entrypoints.contract import (
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
 from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
+from raylift.engines.attempts.storage import storage_dir
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.mlflow_engine.credentials import job_variables
 from raylift.engines.ray_engine.groups import Group
@@ -110,9 +111,8 @@ class JobSubmitter:
         Ray's supervisor of the job must not have them: its processes have limits of their own.
         """
         variables, its = _group_variables(job, group), job.spec.resources.workers
-        variables[STORAGE_VARIABLE] = (
-            f"{(self._settings.jobs.storage or str(self._settings.storage_dir)).rstrip('/')}/{job.job_id}"
-        )
+        root = self._settings.jobs.storage or str(storage_dir(self._settings))
+        variables[STORAGE_VARIABLE] = f"{root.rstrip('/')}/{job.job_id}"
         if its is not None:
             variables |= {
                 WORKERS_VARIABLE: str(its.count),
