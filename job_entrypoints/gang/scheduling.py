@@ -40,7 +40,7 @@ def install() -> None:
 
 
 class Share:
-    """What the job may use of Ray."""
+    """Resources of the job in Ray."""
 
     def __init__(self, group_id: str, amounts: dict[str, float]) -> None:
         self._group_id = group_id

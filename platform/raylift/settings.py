@@ -350,16 +350,6 @@ class PlatformSettings(_Section):
         """One directory per attempt, for the wrapper's input and output (docs/internals/architecture.md)."""
         return self.state_dir / "attempts"
 
-    def storage_of(self, job_id: str) -> Path | str:
-        """Return the folder of a job that may use Ray, the same in each attempt: a path, or a URI below ``jobs.storage``."""
-        root = self.jobs.storage
-        return self.storage_dir / job_id if root is None else f"{root.rstrip('/')}/{job_id}"
-
-    @property
-    def storage_dir(self) -> Path:
-        """Folders of jobs that may use Ray, where ``jobs.storage`` names no other place."""
-        return self.state_dir / "storage"
-
     @property
     def batches_dir(self) -> Path:
         """One directory per batch, for uploaded files, finished parts and outputs that are to be downloaded."""

@@ -13,7 +13,7 @@ from raylift.api.training import JobSummary
 from raylift.cli.exits import ExitCode
 from raylift.cli.printing import Output, age, cell, echo, print_facts, print_table, say
 from raylift.cli.session import Session, command, open_session
-from raylift.client.amounts import asked_for
+from raylift.client.jobs.amounts import asked_for
 from raylift.domain.quantities import format_bytes
 
 _OTHERS: Final = "(another workspace)"

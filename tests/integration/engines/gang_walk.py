@@ -1,4 +1,5 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportCallIssue=false
+# pyright: basic, reportAttributeAccessIssue=false, reportCallIssue=false, reportReturnType=false
+# pyright: reportArgumentType=false, reportPrivateImportUsage=false
 """A walk through the placement group of a job on a Ray of its own, with two logical GPUs. Prints what was seen as JSON."""
 
 from __future__ import annotations

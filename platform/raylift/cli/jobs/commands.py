@@ -29,7 +29,7 @@ from raylift.cli.options import (
 )
 from raylift.cli.printing import age, cell, echo, pairs, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
-from raylift.client.amounts import asked_for
+from raylift.client.jobs.amounts import asked_for
 from raylift.client.jobs.progress import downloaded
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes

@@ -6,7 +6,7 @@ from raylift.api.training import UploadCheck
 from raylift.cli.exits import ExitCode, code_of, sentences, stop
 from raylift.cli.printing import echo, print_facts, say
 from raylift.client import InvalidRequest
-from raylift.client.amounts import asked_for
+from raylift.client.jobs.amounts import asked_for
 
 
 def print_check(found: UploadCheck) -> None:

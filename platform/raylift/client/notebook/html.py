@@ -10,7 +10,7 @@ from urllib.parse import quote
 from raylift.api.models import ModelSummary
 from raylift.api.sweeps import SweepRow, SweepView
 from raylift.api.training import JobSummary, JobView
-from raylift.client.amounts import asked_for
+from raylift.client.jobs.amounts import asked_for
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes
 

@@ -30,7 +30,7 @@ class Holding:
     job: Job
     node: str | None
     shares: Mapping[str, Resources] = field(default_factory=dict[str, Resources])
-    """What a job with workers holds, by the names of its nodes. Empty for other jobs, and until it starts."""
+    """Resources that a job with workers holds, by the names of its nodes. Empty for other jobs, and until it starts."""
 
     def on(self, node: str) -> Resources | None:
         """Return what it holds on the node; None where it holds nothing there."""

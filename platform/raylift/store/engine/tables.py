@@ -135,11 +135,9 @@ class JobRow(Base):
     account: Mapped[str] = mapped_column(Key, server_default=DEFAULT_OWNER)
     """Owner within the workspace: quotas and fair share count by it."""
     cpus: Mapped[float]
-    """These three are sums over the script and all workers."""
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
     gpus: Mapped[float]
     gang: Mapped[Resources | None]
-    """The whole request of a job with workers."""
 
     __table_args__ = (
         Index(None, "created_at", "job_id"),

@@ -19,6 +19,7 @@ from job_entrypoints.contract import adopted_job_id
 from raylift.domain.errors import JobNotFinished, JobNotFound
 from raylift.domain.models.series import MINUTE, MINUTES_KEPT, TEN_MINUTES
 from raylift.engines.attempts.directory import AttemptDirectory, attempts_on_disk
+from raylift.engines.attempts.storage import storage_dir
 from raylift.engines.batches.directory import BatchDirectory, batches_on_disk
 from raylift.engines.metrics.counter_files import merge_dead, remove_totals
 from raylift.engines.metrics.payload_files import remove_payloads
@@ -136,12 +137,12 @@ class Retention:
 
 def remove_storage(settings: PlatformSettings, store: Store) -> None:
     """Remove the folders for Ray Train whose jobs are gone. Those in ``jobs.storage`` are their owner's."""
-    if not settings.storage_dir.is_dir():
+    if not storage_dir(settings).is_dir():
         return
-    names = iter(sorted(path.name for path in settings.storage_dir.iterdir()))
+    names = iter(sorted(path.name for path in storage_dir(settings).iterdir()))
     while portion := list(islice(names, _NAMES_AT_ONCE)):
         for name in set(portion) - store.history.ends_of(portion).keys():
-            shutil.rmtree(settings.storage_dir / name, ignore_errors=True)
+            shutil.rmtree(storage_dir(settings) / name, ignore_errors=True)
 
 
 def forget_acts(store: Store, before: datetime) -> None:

@@ -23,6 +23,7 @@ from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEE
 from raylift.domain.job import Job, Reason
 from raylift.domain.nodes.labels import CONTROL
 from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
+from raylift.engines.attempts.storage import storage_dir
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.mlflow_engine.credentials import job_variables
 from raylift.engines.ray_engine.groups import Group
@@ -143,7 +144,8 @@ class JobSubmitter:
         Ray's supervisor of the job must not have them: its processes have limits of their own.
         """
         variables, its = _group_variables(job, group), job.spec.resources.workers
-        variables[STORAGE_VARIABLE] = str(self._settings.storage_of(job.job_id))
+        root = self._settings.jobs.storage or str(storage_dir(self._settings))
+        variables[STORAGE_VARIABLE] = f"{root.rstrip('/')}/{job.job_id}"
         if its is not None:
             variables |= {
                 WORKERS_VARIABLE: str(its.count),
