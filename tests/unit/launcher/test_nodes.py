@@ -239,7 +239,18 @@ def test_machine_of_the_platform_itself_does_not_join(
     said, url = gateway
     said.body = document.model_dump(mode="json")
     record.session_dir.mkdir()
+    (record.session_dir / "haproxy").touch()
     with pytest.raises(JoinRefused, match="runs the platform itself"):
+        join(url, "rlj_x", Machine(), NoProgress())
+
+
+def test_session_of_a_node_that_was_started_by_hand_is_no_platform(
+    gateway: tuple[Gateway, str], document: NodeDocument, record: RunRecord
+) -> None:
+    said, url = gateway
+    said.body = document.model_copy(update={"ray_address": "127.0.0.1:1"}).model_dump(mode="json")
+    (record.session_dir / "r").mkdir(parents=True)
+    with pytest.raises(JoinRefused, match="cannot be reached"):
         join(url, "rlj_x", Machine(), NoProgress())
 
 

@@ -88,7 +88,8 @@ def join(url: str, token: str, machine: Machine, progress: Progress, *, ca: str 
             return former, True
         progress.say("Ending the rest of a former node.")
         end_node(former)
-    elif session.exists():
+    elif IngressFiles(session).wrapper.exists():
+        # A node that was started by hand leaves a session there, too, but without our files.
         raise JoinRefused(f"{session} exists: this machine runs the platform itself.", hint="Join from another machine.")
     require_same(document.versions, versions_here())
     record = NodeRecord(
