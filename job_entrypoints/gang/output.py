@@ -64,15 +64,15 @@ class _Output:
 
 
 def _forward(files: list[_Output]) -> None:
-    worker = importlib.import_module("ray._private.worker").global_worker
+    ray, store = importlib.import_module("ray"), importlib.import_module("ray.experimental.internal_kv")
     pause = threading.Event()
     while not pause.wait(_PAUSE_SECONDS):
-        if not worker.connected:
+        if not ray.is_initialized():
             continue
-        about = {"ip": worker.node_ip_address, "pid": os.getpid(), "job": worker.current_job_id.hex()}
+        about = {"ip": ray.util.get_node_ip_address(), "pid": os.getpid(), "job": ray.get_runtime_context().get_job_id()}
         for file in files:
             for batch in file.batches():
                 try:
-                    worker.gcs_client.publish_logs({**about, **batch})
+                    store.internal_kv_get_gcs_client().publish_logs({**about, **batch})
                 except Exception:  # noqa: BLE001, S112 - Ray's own kinds, while its head restarts: the lines are in Ray's logs
                     continue

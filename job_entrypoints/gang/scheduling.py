@@ -52,9 +52,8 @@ class Share:
     @property
     def group(self) -> Any:
         if self._group is None:
-            raylet = importlib.import_module("ray._raylet")
             groups = importlib.import_module("ray.util.placement_group")
-            self._group = groups.PlacementGroup(raylet.PlacementGroupID.from_hex(self._group_id))
+            self._group = groups.PlacementGroup(groups.PlacementGroupID.from_hex(self._group_id))
         return self._group
 
     def strategy(self) -> Any:

@@ -59,12 +59,14 @@ def script(tmp_path: Path) -> Path:
 def test_ray_train_runs_in_the_gang_of_its_job(platform: LocalPlatform, client: Client, script: Path) -> None:
     workers = {"count": 2, "cpus": 0.25, "memory": "512MiB"}
     check = client.train(script, experiment="gangs", cpus=0.25, memory="1GiB", workers=workers, dry_run=True)
+    assert check.resources.workers is not None
     assert (check.isolation, check.resources.workers.count) == ("cluster", 2)
     job = client.train(script, experiment="gangs", cpus=0.25, memory="1GiB", workers=workers)
     job.wait(180, progress=False)
     log = job.logs()
     assert "loss 0.5 group True" in log
     assert "rank 0 of 2" in log and "rank 1 of 2" in log, "the log has the workers' output"
+    assert job.view.resources.workers is not None
     assert job.view.resources.workers.cpus == 0.25
     assert (platform.record.state_dir / "storage" / job.job_id / "run").is_dir()
     end = time.monotonic() + 20

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from raylift.api.jobs.resources import WorkersRequest
 from raylift.api.rollouts.gates import PromoteRequest
 from raylift.api.sweeps import SweepRequest, Value
-from raylift.api.training import TrainingUpload, WorkersRequest
+from raylift.api.training import TrainingUpload
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import Isolation, Network, Resources, Workers, WorkerStrategy
 from raylift.domain.quantities import parse_bytes

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from raylift.api import paths
+from raylift.api.jobs.resources import ResourceView, WorkersView
 from raylift.api.rollouts.gates import PromotionView
 from raylift.api.training import (
     AttemptView,
@@ -18,10 +19,8 @@ from raylift.api.training import (
     JobSummary,
     JobView,
     LiveUsageView,
-    ResourceView,
     UploadCheck,
     UsageView,
-    WorkersView,
 )
 from raylift.domain.job import STATUS_OF, Attempt, DataInput, Event, Job, JobState, JobStatus, Reason, Resources, Usage
 from raylift.domain.models.deployment import Deployment, DeploymentStatus

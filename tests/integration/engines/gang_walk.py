@@ -1,5 +1,3 @@
-# pyright: basic, reportAttributeAccessIssue=false, reportCallIssue=false, reportReturnType=false
-# pyright: reportArgumentType=false, reportPrivateImportUsage=false
 """A walk through the placement group of a job on a Ray of its own, with two logical GPUs. Prints what was seen as JSON."""
 
 from __future__ import annotations
@@ -8,6 +6,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 AMOUNTS = {"cpus": 1.5, "part_cpus": 0.5, "gpus": 2.0, "memory_bytes": 2**30}
 
@@ -43,23 +42,23 @@ def main() -> None:
 
     @ray.remote(num_cpus=0.5, num_gpus=1, scheduling_strategy="SPREAD", runtime_env=env)
     def with_gpu() -> tuple[str, str]:
-        return ray.get_runtime_context().get_placement_group_id(), os.environ["CUDA_VISIBLE_DEVICES"]
+        return ray.get_runtime_context().get_placement_group_id() or "", os.environ["CUDA_VISIBLE_DEVICES"]
 
     @ray.remote(runtime_env=env)
     def parent() -> list[str]:
         @ray.remote
         def child() -> str:
-            return ray.get_runtime_context().get_placement_group_id()
+            return ray.get_runtime_context().get_placement_group_id() or ""
 
-        return [ray.get_runtime_context().get_placement_group_id(), ray.get(child.options(num_cpus=0.25).remote())]
+        return [ray.get_runtime_context().get_placement_group_id() or "", ray.get(child.options(num_cpus=0.25).remote())]
 
     @ray.remote(runtime_env=env)
     class Actor:
         def group(self) -> str:
             print("an actor's line")
-            return ray.get_runtime_context().get_placement_group_id()
+            return ray.get_runtime_context().get_placement_group_id() or ""
 
-    actor = Actor.remote()
+    actor: Any = Actor.remote()
     found = [*(one for one, _ in ray.get([with_gpu.remote(), with_gpu.remote()])), *ray.get(parent.remote())]
     seen["in_group"] = {one == group.group_id for one in [*found, ray.get(actor.group.remote())]} == {True}
     seen["gpus"] = sorted(gpu for _, gpu in ray.get([with_gpu.remote(), with_gpu.remote()]))
@@ -75,7 +74,7 @@ def main() -> None:
         seen["processes"] = len(set(joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(4))))
     from ray.tune.execution import tune_controller
 
-    seen["tune"] = type(tune_controller.PlacementGroupResourceManager()).__name__
+    seen["tune"] = type(vars(tune_controller)["PlacementGroupResourceManager"]()).__name__
     while not groups.is_free(group):
         time.sleep(0.2)
     groups.remove(group)

@@ -19,6 +19,8 @@ WORKER = FakeNode(name="m2", node_id="2" * 56, address="10.0.0.2", is_head=False
 STRANGER = FakeNode(name="m3", node_id="3" * 56, address="10.0.0.3", is_head=False, state=NodeState.NOT_PREPARED)
 DOCUMENT = NodeDocument(
     instance="abc",
+    url="http://10.0.0.1:8000",
+    ingress={},
     ray_address="10.0.0.1:20001",
     state_dir="/s",
     session_dir="/tmp/rl",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raylift.api.training import ResourceView
+from raylift.api.jobs.resources import ResourceView
 from raylift.domain.quantities import format_bytes
 
 

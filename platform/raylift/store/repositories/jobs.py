@@ -20,7 +20,7 @@ from raylift.domain.quota import Held
 from raylift.domain.rollouts.gate import Promotion
 from raylift.store.engine import trail
 from raylift.store.engine.columns import Key, UtcDateTime, utc
-from raylift.store.engine.gate_tables import JobGateRow
+from raylift.store.engine.rollout_tables import JobGateRow
 from raylift.store.engine.tables import AttemptRow, EventRow, JobProjectRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
 from raylift.store.repositories.followed_jobs import FollowedJobs

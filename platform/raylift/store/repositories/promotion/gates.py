@@ -10,7 +10,7 @@ from raylift.domain.lease import Lease
 from raylift.domain.rollouts.gate import GateOutcome, Promotion
 from raylift.domain.webhooks.event import promotion_event
 from raylift.store.engine import trail
-from raylift.store.engine.gate_tables import JobGateRow
+from raylift.store.engine.rollout_tables import JobGateRow
 from raylift.store.engine.tables import JobRow
 from raylift.store.engine.transactions import Database
 from raylift.store.statements import outbox
