@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raylift.api.figures import Figure
-from raylift.api.jobs.resources import RerunResources, ResourceRequest, ResourceView
+from raylift.api.resources import RerunResources, ResourceRequest, ResourceView
 from raylift.api.rollouts.gates import PromoteRequest, PromotionView
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.domain.identifiers import DEFAULT_WORKSPACE, MODEL_NAME, TORCH_BACKEND

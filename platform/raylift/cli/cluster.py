@@ -13,7 +13,6 @@ from raylift.api.training import JobSummary
 from raylift.cli.exits import ExitCode
 from raylift.cli.printing import Output, age, cell, echo, print_facts, print_table, say
 from raylift.cli.session import Session, command, open_session
-from raylift.client.jobs.amounts import asked_for
 from raylift.domain.quantities import format_bytes
 
 _OTHERS: Final = "(another workspace)"
@@ -135,7 +134,7 @@ def _print_holders(holders: list[HolderView]) -> None:
 
 
 def _waiting(job: JobSummary) -> tuple[object, ...]:
-    asks = asked_for(job.resources)
+    asks = str(job.resources)
     return job.queue_position, job.job_id, job.owner, asks, job.priority, age(job.created_at), job.message or job.reason
 
 

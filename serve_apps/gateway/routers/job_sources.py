@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Response
 
-from raylift.api.job_diff import JobDiff
+from raylift.api.jobs.diff import JobDiff
 from raylift.api.paths import TRAINING
 from raylift.services.container import Services
 from raylift.services.uploads.scripts import encoding_of

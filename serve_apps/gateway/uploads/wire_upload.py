@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from raylift.api.jobs.resources import WorkersRequest
+from raylift.api.resources import WorkersRequest
 from raylift.api.rollouts.gates import PromoteRequest
 from raylift.api.sweeps import SweepRequest, Value
 from raylift.api.training import TrainingUpload

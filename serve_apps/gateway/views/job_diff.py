@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from raylift.api.job_diff import JobDiff, ListDifference, NameDifference, ValueDifference
+from raylift.api.jobs.diff import JobDiff, ListDifference, NameDifference, ValueDifference
 from raylift.services.jobs.diff import Change, Comparison, Difference, OnlyIn
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from raylift.api import paths
-from raylift.api.jobs.resources import ResourceView, WorkersView
+from raylift.api.resources import ResourceView, WorkersView
 from raylift.api.rollouts.gates import PromotionView
 from raylift.api.training import (
     AttemptView,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from raylift.api.figures import Figure
-from raylift.api.jobs.resources import ResourceRequest
+from raylift.api.resources import ResourceRequest
 
 FileFormat = Literal["parquet", "csv", "jsonl"]
 OnError = Literal["fail", "skip", "null"]

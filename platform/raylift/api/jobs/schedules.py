@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from raylift.api.jobs.resources import ResourceView
+from raylift.api.resources import ResourceView
 from raylift.api.training import TrainingUpload
 from raylift.domain.schedules.schedule import MAX_CATCH_UP_SECONDS, MAX_JITTER_SECONDS, MIN_CATCH_UP_SECONDS
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from raylift.api import paths
-from raylift.api.job_diff import JobDiff
+from raylift.api.jobs.diff import JobDiff
 from raylift.api.training import EventList, JobPage, JobSummary, JobView
 from raylift.cli.jobs.diff import print_diff
 from raylift.cli.jobs.following import detaching, print_lines, say_outcome
@@ -29,7 +29,6 @@ from raylift.cli.options import (
 )
 from raylift.cli.printing import age, cell, echo, pairs, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
-from raylift.client.jobs.amounts import asked_for
 from raylift.client.jobs.progress import downloaded
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes
@@ -248,7 +247,7 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("parameters", pairs({**job.params, **(job.sweep_parameters or {})})),
         ("environment", ", ".join(name for name in job.environment if name not in job.params)),
         ("secrets", ", ".join(job.secrets)),
-        ("asked for", asked_for(job.resources)),
+        ("asked for", str(job.resources)),
         ("used", f"{usage.cpu_seconds:.1f} CPU s, {format_bytes(usage.peak_memory_bytes)} at most" if usage else None),
         ("time limit", f"{job.timeout_seconds} s"),
         ("priority", job.priority),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from raylift.api.job_diff import JobDiff, ListDifference, NameDifference, ValueDifference
+from raylift.api.jobs.diff import JobDiff, ListDifference, NameDifference, ValueDifference
 from raylift.cli.printing import echo, say
 
 _SIGNS: Final = {"removed": "-", "added": "+", "changed": "~"}

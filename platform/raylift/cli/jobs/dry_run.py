@@ -6,7 +6,6 @@ from raylift.api.training import UploadCheck
 from raylift.cli.exits import ExitCode, code_of, sentences, stop
 from raylift.cli.printing import echo, print_facts, say
 from raylift.client import InvalidRequest
-from raylift.client.jobs.amounts import asked_for
 
 
 def print_check(found: UploadCheck) -> None:
@@ -27,7 +26,7 @@ def print_dry_run(found: UploadCheck) -> None:
             ("model", found.model_name or "none is registered"),
             ("requirements", ", ".join(found.requirements) or "none beyond the platform's own packages"),
             ("from", found.requirements_source),
-            ("asks for", f"{asked_for(wanted)}, {found.timeout_seconds} s at most"),
+            ("asks for", f"{wanted!s}, {found.timeout_seconds} s at most"),
             ("fits", ", ".join(found.nodes) or "no node is known now"),
             ("place", found.queue_position),
             ("waits for", found.waits_for or "nothing: it would start now"),

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Final
 
 from raylift.api import paths
-from raylift.api.job_diff import JobDiff
+from raylift.api.jobs.diff import JobDiff
 from raylift.api.training import JobPage
 from raylift.client.http.part import Part
 from raylift.client.jobs.job import Job

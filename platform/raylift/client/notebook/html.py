@@ -10,7 +10,6 @@ from urllib.parse import quote
 from raylift.api.models import ModelSummary
 from raylift.api.sweeps import SweepRow, SweepView
 from raylift.api.training import JobSummary, JobView
-from raylift.client.jobs.amounts import asked_for
 from raylift.domain.job import JobStatus
 from raylift.domain.quantities import format_bytes
 
@@ -37,7 +36,7 @@ def job_html(job: JobSummary, base_url: str) -> str:
         facts.append(("experiment", escape(job.experiment_name)))
     if job.duration_seconds is not None:
         facts.append(("took", f"{job.duration_seconds:.1f} s"))
-    facts.append(("asks for", escape(asked_for(job.resources))))
+    facts.append(("asks for", escape(str(job.resources))))
     if isinstance(job, JobView):
         if job.usage is not None:
             peak = format_bytes(job.usage.peak_memory_bytes)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from raylift.api.figures import Amount, Figure, OptionalAmount
+from raylift.domain.quantities import format_bytes
 
 
 class WorkersRequest(BaseModel):
@@ -57,9 +58,21 @@ class WorkersView(BaseModel):
     gpus: Figure
     strategy: str
 
+    def __str__(self) -> str:
+        """Return ``4 workers of 2 CPU, 8 GiB each (pack)``."""
+        return f"{self.count} workers of {_amounts(self.cpus, self.memory, self.gpus)} each ({self.strategy})"
+
 
 class ResourceView(BaseModel):
     cpus: Figure
     memory: Annotated[int, Field(description="Bytes.")]
     gpus: Figure
     workers: Annotated[WorkersView | None, Field(description="Beside the script, whose resources the other fields are.")] = None
+
+    def __str__(self) -> str:
+        """Return ``1 CPU, 2 GiB, 4 workers of 2 CPU, 8 GiB each (pack)``."""
+        return _amounts(self.cpus, self.memory, self.gpus) + (f", {self.workers}" if self.workers else "")
+
+
+def _amounts(cpus: float, memory: int, gpus: float) -> str:
+    return f"{cpus:g} CPU, {format_bytes(memory)}" + (f", {gpus:g} GPU" if gpus else "")
