@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
+from annotated_types import Ge
 from pydantic import AllowInfNan, BaseModel
 from pydantic.fields import FieldInfo
 
@@ -50,9 +51,13 @@ def _sample(kind: Any, number: float) -> Any:
     if issubclass(kind, BaseModel):
         if kind.model_config.get("extra") == "forbid":
             number = 0.5  # Also used in requests, which take finite numbers only.
-        fields = kind.model_fields.items()
-        return kind.model_construct(**{name: _sample(field.annotation, _of(field, number)) for name, field in fields})
+        return kind.model_construct(**{name: _sample_of(field, number) for name, field in kind.model_fields.items()})
     return _PLAIN[kind]
+
+
+def _sample_of(field: FieldInfo, number: float) -> Any:
+    least = [limit.ge for limit in field.metadata if isinstance(limit, Ge)]
+    return least[0] if field.annotation is int and least else _sample(field.annotation, _of(field, number))
 
 
 def _of(field: FieldInfo, number: float) -> float:

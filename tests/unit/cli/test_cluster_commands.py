@@ -37,7 +37,7 @@ CHECK = {
     "workspace": "default",
     "requirements": ["scikit-learn"],
     "requirements_source": "request",
-    "resources": {"cpus": 2.0, "memory": 2**31, "gpus": 0.0},
+    "resources": {"cpus": 2.0, "memory": 2**31, "gpus": 0.0, "workers": None},
     "timeout_seconds": 600,
     "isolation": "sandbox",
     "network": "full",

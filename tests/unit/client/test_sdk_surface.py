@@ -24,6 +24,7 @@ SNAPSHOT = [
     "NotFound",
     "Prediction",
     "RayliftError",
+    "RolloutWaitTimeout",
     "ServerError",
     "Sweep",
     "SweepFailed",
@@ -73,5 +74,5 @@ def test_docstring_of_errors_names_every_exception():
 
     public = [getattr(raylift, name) for name in SNAPSHOT]
     kinds = [kind for kind in public if isinstance(kind, type) and issubclass(kind, raylift.RayliftError)]
-    assert len(kinds) == 16
+    assert len(kinds) == 17
     assert all(kind.__name__ in (errors.__doc__ or "") and kind.__doc__ for kind in kinds)

@@ -230,9 +230,9 @@ async def keyed(settings: PlatformSettings, migrated: Path) -> AsyncIterator[Key
 
 
 async def test_batches_of_other_workspaces_are_not_found(keyed: KeyedPlatform, data: Path) -> None:
-    deploy(keyed.platform, "churn", "1")
-    keyed.platform.store.workspaces.claim_model("churn", "red")
-    asked = {"model_name": "churn", "input": f"{data}/rows.parquet"}
+    keyed.platform.store.workspaces.claim_model("theirs", "red")
+    deploy(keyed.platform, "theirs", "1")
+    asked = {"model_name": "theirs", "input": f"{data}/rows.parquet"}
     assert (await keyed.send("viewer", "POST", PATH, json=asked)).status_code == 403
     assert (await keyed.send("other", "POST", PATH, json=asked)).json()["code"] == "model_not_found"
     batch_id = (await keyed.send("submitter", "POST", PATH, json=asked)).json()["batch_id"]

@@ -52,7 +52,7 @@ class TestModels:
         sha256 = platform.store.jobs.get(job_id).spec.script_sha256
         assert version["lineage"] == {
             "job_id": job_id, "script_sha256": sha256, "requirements": ["humanize"], "environment_lock": ["humanize==4.9.0"],
-            "mlflow_run_id": "r3", "source": "models:/m-3",
+            "mlflow_run_id": "r3", "source": "models:/m-3", "data": {},
         }  # fmt: skip
         assert version["metrics"] == {"a": 1.0}
 

@@ -48,8 +48,8 @@ def test_columns_are_described_by_their_kind() -> None:
     x, n, flag, plan, grade, *_ = found.columns
     assert (len(x.counts), sum(x.counts) + x.missing, x.rows) == (10, 500, 500)
     assert max(x.counts) - min(x.counts) <= 1
-    assert (n.edges, sum(n.counts)) == ([0.5, 1.5], 500)
-    assert flag.edges == [0.5]
+    assert (list(n.edges), sum(n.counts)) == ([0.5, 1.5], 500)
+    assert list(flag.edges) == [0.5]
     assert (set(plan.values), sum(plan.counts), set(grade.values)) == ({"a", "b"}, 500, {"10", "20"})
     assert found.answers is not None
     assert found.answers.values == plan.values

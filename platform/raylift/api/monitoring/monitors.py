@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from raylift.api.figures import Figure
+
 Check = Literal["drift", "missing", "unseen", "range"]
 MonitorStatus = Literal["watching", "waiting", "no_reference", "off"]
 
@@ -60,8 +62,8 @@ class AlertView(BaseModel):
     check: Check
     feature: Annotated[str, Field(description="Column, or answer.")]
     segment: Annotated[str | None, Field(description="column=value; null: all rows.")]
-    value: Annotated[float, Field(description="In the window that raised it, as is limit.")]
-    limit: float
+    value: Annotated[Figure, Field(description="In the window that raised it, as is limit.")]
+    limit: Figure
     window_start: datetime
     raised_at: datetime
     ended_at: Annotated[datetime | None, Field(description="null: the alert is open.")]
@@ -80,10 +82,10 @@ class FiguresView(BaseModel):
     ks: Annotated[float | None, Field(description="Kolmogorov-Smirnov statistic of numbers, from the bins.")]
     ks_p: float | None
     chi_square_p: float | None
-    missing: Annotated[float, Field(description="Share of the rows, as are unseen and outside.")]
-    missing_before: Annotated[float, Field(description="Share in the training.")]
-    unseen: float
-    outside: float
+    missing: Annotated[Figure, Field(description="Share of the rows, as are unseen and outside.")]
+    missing_before: Annotated[Figure, Field(description="Share in the training.")]
+    unseen: Figure
+    outside: Figure
     breaches: Annotated[list[Check], Field(description="Checks beyond their limits.")]
 
 

@@ -11,7 +11,8 @@ RayliftError
 │   ├── Unavailable         429, 503: may succeed after ``retry_after`` seconds, if given
 │   └── ServerError         any other 5xx
 ├── JobFailed, JobCancelled, JobWaitTimeout      raised by ``Job.wait`` (jobs/job.py)
-└── SweepFailed, SweepWaitTimeout                raised by ``Sweep.wait`` (jobs/sweeps.py)
+├── SweepFailed, SweepWaitTimeout                raised by ``Sweep.wait`` (jobs/sweeps.py)
+└── RolloutWaitTimeout                           raised by ``Rollouts.wait`` (rollouts/rollouts.py)
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ class JobExecutor:
             if not self._submitter.submit(job, group):
                 self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)
         except GroupNotPlaced as error:
-            self._carry_out(lease, job, lost(job, error.detail, self._settings.jobs))
+            self._carry_out(lease, job, lost(job, str(error), self._settings.jobs))
         except (DatasetNotFound, DeploymentNotFound, SecretNotFound, SecretUnreadable, SubmissionRefused) as error:
             self._move(lease, job, JobState.FAILED, reason=Reason.SUBMISSION_ERROR, message=error.detail)
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from raylift.domain.errors import PlatformError
 from raylift.domain.job import Job, JobState, Origin, Resources
 from raylift.domain.lease import Lease
 from raylift.domain.nodes.gangs import Place
@@ -32,10 +31,8 @@ _IDLE_SWEEP_SECONDS: Final = 30.0
 _HOLDING: Final = frozenset({JobState.STARTING, JobState.SCRIPT})
 
 
-class GroupNotPlaced(PlatformError):
+class GroupNotPlaced(Exception):
     """Ray did not place the group of an attempt in time."""
-
-    code = "node_lost"
 
 
 class Groups(Protocol):
