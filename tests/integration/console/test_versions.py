@@ -26,7 +26,7 @@ def test_fresh_platform_shows_three_steps(browser: Browser, tmp_path: Path) -> N
         expect(light).to_contain_text("up")
         fresh.platform.registry.down = True
         expect(light).to_contain_text("MLflow is away")
-        expect(page.get_by_role("navigation", name="Main")).to_contain_text("mlflow is down")
+        expect(page.get_by_role("navigation", name="Main")).to_contain_text("MLflow is down")
         fresh.platform.registry.down = False
         expect(light).to_contain_text("up")
         # The steps go with the first job.

@@ -11,8 +11,7 @@ RayliftError
 │   ├── Unavailable         429, 503: may succeed after ``retry_after`` seconds, if given
 │   └── ServerError         any other 5xx
 ├── JobFailed, JobCancelled, JobWaitTimeout      raised by ``Job.wait`` (jobs/job.py)
-├── SweepFailed, SweepWaitTimeout                raised by ``Sweep.wait`` (jobs/sweeps.py)
-└── RolloutWaitTimeout                           raised by ``Rollouts.wait`` (rollouts/rollouts.py)
+└── SweepFailed, SweepWaitTimeout, RolloutWaitTimeout   raised by ``Sweep.wait`` and ``Rollouts.wait``
 """
 
 from __future__ import annotations

@@ -64,11 +64,9 @@ class PlacementGroups:
         if its is not None:
             bundles = [_bundle(its.cpus, its.memory_bytes, its.gpus)] * its.count + bundles
             strategy = "SPREAD" if its.strategy is WorkerStrategy.SPREAD else "PACK"
-        labels = [dict(selector) for selector in selectors] if any(selectors) else []
+        labels: dict[str, Any] = {"bundle_label_selector": [dict(selector) for selector in selectors]} if any(selectors) else {}
         try:
-            placement_group(
-                bundles, strategy=strategy, name=_PREFIX + submission_id, lifetime="detached", bundle_label_selector=labels
-            )
+            placement_group(bundles, strategy=strategy, name=_PREFIX + submission_id, lifetime="detached", **labels)
         except Exception as error:  # As above.
             raise EngineUnavailable(f"Ray did not take the placement group of {submission_id}: {error}") from error
 

@@ -23,8 +23,6 @@ import { DropAnywhere } from "./pages/new_job/dropped";
 import { NewJobPage } from "./pages/new_job/new_job";
 import { OverviewPage } from "./pages/overview";
 import { PlaygroundPage } from "./pages/playground/playground";
-import { SchedulePage } from "./pages/schedules/schedule";
-import { SchedulesPage } from "./pages/schedules/schedules";
 import { SweepPage } from "./pages/sweep/sweep";
 import { SweepsPage } from "./pages/sweep/sweeps";
 import { link, match, type Params, path } from "./router";
@@ -47,9 +45,9 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["playground", () => <PlaygroundPage />],
   ["sweeps", () => <SweepsPage />],
   ["sweeps/:", ([id = ""]) => <SweepPage key={id} id={id} />],
-  ["schedules", () => <SchedulesPage />],
+  ["schedules", () => <Later key="schedules" name="schedules" load={() => import("./pages/schedules/schedules").then((file) => file.SchedulesPage)} />],
   ["schedules/new", () => <Later key="new schedule" name="new schedule" load={() => import("./pages/schedules/new_schedule").then((file) => file.NewSchedulePage)} />],
-  ["schedules/:", ([id = ""]) => <SchedulePage key={id} id={id} />],
+  ["schedules/:", ([id = ""]) => <Later key={`schedule ${id}`} name={`schedule ${id}`} load={() => import("./pages/schedules/schedule").then(({ SchedulePage }) => () => <SchedulePage id={id} />)} />],
   ["batches", () => <Later key="batches" name="batches" load={() => import("./pages/batches/batches").then((file) => file.BatchesPage)} />],
   ["batches/:", ([id = ""]) => <Later key={id} name={`batch ${id}`} load={() => import("./pages/batches/batch").then((file) => () => <file.BatchPage id={id} />)} />],
   ["datasets", () => <Later key="datasets" name="datasets" load={() => import("./pages/datasets/datasets").then((file) => file.DatasetsPage)} />],

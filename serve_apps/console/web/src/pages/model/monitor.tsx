@@ -42,8 +42,8 @@ function Alerts({ alerts }: { alerts: MonitorView["open_alerts"] }) {
             <tr key={alert.alert_id}>
               <th scope="row">{alert.segment ? `${alert.feature}, ${alert.segment}` : alert.feature}</th>
               <td>{alert.check}</td>
-              <td class="right number">{alert.value.toPrecision(3)}</td>
-              <td class="right number">{alert.limit.toPrecision(3)}</td>
+              <td class="right number">{alert.value?.toPrecision(3)}</td>
+              <td class="right number">{alert.limit?.toPrecision(3)}</td>
               <td>
                 <Ago at={alert.raised_at} />
               </td>
