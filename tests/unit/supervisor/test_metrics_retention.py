@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pytest
+from pyarrow import parquet
+
 from raylift.domain.models.counters import ProcessKind
 from raylift.domain.models.deployment import DeploymentConfig
 from raylift.domain.models.feedback import Feedback
@@ -66,6 +70,28 @@ def test_payloads_are_removed_by_age_and_size(tmp_path: Path) -> None:
     assert (old.exists(), young.exists()) == (False, True)
     look(tmp_path, store, payload_max_bytes=0)
     assert not young.exists()
+    store.close()
+
+
+def test_unfinished_file_is_not_read_and_is_removed_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(tmp_path)
+    row = Payload("r", NOW, "m", "1", "raylift", 200, None, 1.0, 1, "{}", "{}", 2, 2, None)
+    folder = write_payloads(tmp_path / "payloads", [row]).parent
+    rows: list[int] = []
+
+    def killed(table: Any, file: Path, **_: Any) -> None:
+        file.write_bytes(b"PAR1")
+        file.with_name(file.name.replace(".new", "-left.new")).write_bytes(b"PAR1")
+        rows.append(len(pd.read_parquet(folder.parent)))
+        raise OSError("killed")
+
+    monkeypatch.setattr(parquet, "write_table", killed)
+    with pytest.raises(OSError, match="killed"):
+        write_payloads(tmp_path / "payloads", [row])
+    assert rows == [1]
+    (left,) = folder.glob("*.new")
+    look(tmp_path, store, timedelta(days=31))
+    assert not left.exists()
     store.close()
 
 

@@ -68,7 +68,8 @@ def write_payloads(root: Path, payloads: Sequence[Payload]) -> Path:
     day.mkdir(parents=True, exist_ok=True, mode=0o700)
     columns = {field.name: [getattr(payload, field.name) for payload in payloads] for field in fields(Payload)}
     file = day / f"{first.time:%H%M%S}-{uuid.uuid4().hex[:12]}{_SUFFIX}"
-    new = file.with_suffix(_NEW)
+    # Readers of a folder, such as pandas and DuckDB, pass hidden files over.
+    new = file.with_name(f".{file.stem}{_NEW}")
     write: Any = parquet.write_table  # pyright: ignore[reportUnknownMemberType]
     try:
         write(arrow.Table.from_pydict(columns, schema=_schema(arrow)), new, compression="zstd")
