@@ -45,11 +45,15 @@ def test_json_output_is_the_api_s_answer(run: Run, platform: Any, job: Any, job_
 
 def test_show_prints_the_facts_of_a_job(run: Run, platform: Any, job: Any, job_id: str):
     usage = {"cpu_seconds": 3.21, "peak_memory_bytes": 2**28, "wall_seconds": 2.0, "memory_enforced_by": "watchdog"}
-    seen = job("completed", model_version="3", metrics={"accuracy": 0.987654321}, usage=usage, phases={"script": 2.04})
+    gate = {"alias": "champion", "when": "auc > 0.5", "outcome": "kept", "message": "No: auc = 0.4.", "values": {"auc": 0.4}}
+    unknown = dict.fromkeys(("champion", "rollout_id", "decided_at"))
+    told = {"metrics": {"accuracy": 0.987654321}, "usage": usage, "phases": {"script": 2.04}, "promotion": gate | unknown}
+    seen = job("completed", model_version="3", **told)
     platform.on("GET", f"{JOBS}/{job_id}", seen)
     facts = dict(line.split(None, 1) for line in run("jobs", "show", job_id).stdout.splitlines())
     assert facts["status"].strip() == "completed"
     assert facts["model"].strip() == "churn version 3"
+    assert facts["gate"].strip() == "kept: No: auc = 0.4."
     assert facts["metrics"].strip() == "accuracy=0.987654"
     assert facts["used"].strip() == "3.2 CPU s, 256 MiB at most"
     assert facts["phases"].strip() == "script 2.0 s"

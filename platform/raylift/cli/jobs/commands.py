@@ -233,6 +233,7 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
             "model",
             f"{job.model_name} {f'version {job.model_version}' if job.model_version else ''}" if job.model_name else None,
         ),
+        ("gate", f"{job.promotion.outcome}: {job.promotion.message}" if job.promotion else None),
         ("run", job.mlflow_run_id),
         ("metrics", pairs(job.metrics)),
         ("script", job.entrypoint or job.script_name),
