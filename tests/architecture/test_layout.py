@@ -43,8 +43,7 @@ def test_files_stay_small(path: Path) -> None:
 
 
 def test_folders_have_few_files() -> None:
-    # Migrations are a sequence, which only grows.
-    folders = {path.parent for path in python_files() if path.parent.name != "versions"}
+    folders = {path.parent for path in python_files()}
     counts = {folder: sum(1 for path in folder.glob("*.py") if path.stem != "__init__") for folder in folders}
     large = {str(folder.relative_to(ROOT)): count for folder, count in counts.items() if count > LARGEST_FOLDER}
     assert not large, f"make rooms by subject: {large}"

@@ -13,6 +13,8 @@ from sqlalchemy import Connection
 from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.transactions import Database
 
+_FOLDERS: Final = ("raylift.store:migrations/versions", "raylift.store:migrations/versions/from_0017")
+
 # Alembic keeps the running migration in a global variable.
 _ONE_AT_A_TIME: Final = Lock()
 
@@ -34,6 +36,8 @@ def configuration(connection: Connection, keys: KeyRing | None = None) -> Config
     """Build Alembic's configuration without an alembic.ini. Steps that encrypt values use ``keys``."""
     config = Config()
     config.set_main_option("script_location", "raylift.store:migrations")
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", "\n".join(_FOLDERS))
     config.attributes["connection"] = connection
     config.attributes["keys"] = keys or KeyRing(None)
     return config

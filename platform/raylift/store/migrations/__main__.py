@@ -19,8 +19,10 @@ def main(message: str) -> None:
         upgrade(database)
         with database.migrating() as connection:
             config = configuration(connection)
-            number = len(list(ScriptDirectory.from_config(config).walk_revisions())) + 1
-            command.revision(config, message, autogenerate=True, rev_id=f"{number:04}")
+            steps = list(ScriptDirectory.from_config(config).walk_revisions())
+            beside_the_last = Path(steps[0].path).parent
+            number = f"{len(steps) + 1:04}"
+            command.revision(config, message, autogenerate=True, rev_id=number, version_path=str(beside_the_last))
         database.close()
 
 
