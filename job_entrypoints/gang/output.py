@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PAUSE_SECONDS = 0.1
 _LINES_AT_ONCE = 200
 _MOST_BYTES = 1 << 20
-"""Of one reading. More comes with the next."""
+"""Bytes of one reading at most. More comes with the next."""
 _NAMES = ((":actor_name:", "actor_name"), (":task_name:", "task_name"))
 """Lines by which Ray marks whose output follows."""
 _MARKS = (":job_id:",)
@@ -69,10 +69,15 @@ def _forward(files: list[_Output]) -> None:
     while not pause.wait(_PAUSE_SECONDS):
         if not ray.is_initialized():
             continue
-        about = {"ip": ray.util.get_node_ip_address(), "pid": os.getpid(), "job": ray.get_runtime_context().get_job_id()}
-        for file in files:
-            for batch in file.batches():
-                try:
-                    store.internal_kv_get_gcs_client().publish_logs({**about, **batch})
-                except Exception:  # noqa: BLE001, S112 - Ray's own kinds, while its head restarts: the lines are in Ray's logs
-                    continue
+        found = [batch for file in files for batch in file.batches()]
+        about = _about(ray) if found else {}
+        for batch in found:
+            try:
+                store.internal_kv_get_gcs_client().publish_logs({**about, **batch})
+            except Exception:  # noqa: BLE001, S112 - Ray's own kinds, while its head restarts: the lines are in Ray's logs
+                continue
+
+
+def _about(ray: Any) -> dict[str, Any]:
+    """Return whose lines they are, as Ray's log monitor says it."""
+    return {"ip": ray.util.get_node_ip_address(), "pid": os.getpid(), "job": ray.get_runtime_context().get_job_id()}

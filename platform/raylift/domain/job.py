@@ -139,7 +139,7 @@ class Workers:
 
     count: int
     cpus: float = 1.0
-    """Of each worker."""
+    """Logical CPUs of each worker."""
     memory_bytes: int = 2 * 2**30
     gpus: float = 0.0
     strategy: WorkerStrategy = WorkerStrategy.PACK

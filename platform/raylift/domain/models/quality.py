@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 Pair = tuple[Any, Any]
 """A row's prediction and its true value."""
-_Z: Final = 1.96
-"""Of intervals of 95 %."""
+Z_95: Final = 1.96
+"""Quantile of the normal distribution for intervals of 95 %."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def quality_of(pairs: Sequence[Pair], *, numeric: bool) -> Quality:
     squares = [error * error for error in errors]
     mean_square = math.fsum(squares) / len(squares)
     spread = math.fsum((square - mean_square) ** 2 for square in squares) / max(len(squares) - 1, 1)
-    margin = _Z * math.sqrt(spread / len(squares))
+    margin = Z_95 * math.sqrt(spread / len(squares))
     return Quality(
         len(errors),
         rmse=math.sqrt(mean_square),
@@ -76,9 +76,9 @@ def quality_of(pairs: Sequence[Pair], *, numeric: bool) -> Quality:
 
 def _share_interval(share: float, rows: int) -> tuple[float, float]:
     """Return Wilson's interval of a share."""
-    scale = 1 + _Z * _Z / rows
-    middle = (share + _Z * _Z / (2 * rows)) / scale
-    margin = _Z / scale * math.sqrt(share * (1 - share) / rows + _Z * _Z / (4 * rows * rows))
+    scale = 1 + Z_95 * Z_95 / rows
+    middle = (share + Z_95 * Z_95 / (2 * rows)) / scale
+    margin = Z_95 / scale * math.sqrt(share * (1 - share) / rows + Z_95 * Z_95 / (4 * rows * rows))
     return max(0.0, middle - margin), min(1.0, middle + margin)
 
 

@@ -40,7 +40,7 @@ class ReferenceColumn:
     """Rows of the sample that the profile was made of."""
     missing: int
     counts: tuple[int, ...] = ()
-    """Of each bin of a number; of each of ``values``, and of all other values together."""
+    """Rows in each bin of a number; or of each of ``values``, and of all other values together."""
     edges: tuple[float, ...] = ()
     """Upper bounds of the bins, without the last one's."""
     low: float = 0.0

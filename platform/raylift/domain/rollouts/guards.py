@@ -20,7 +20,7 @@ LATENCY_SLACK_SECONDS: Final = 0.005
 """A p95 that is longer by less is never a reason: buckets of the histogram are as coarse."""
 
 Qualities = tuple[Quality, Quality]
-"""Of the champion and of the candidate, since the rollout began."""
+"""Quality of the champion and of the candidate, since the rollout began."""
 
 
 def figures(found: Iterable[VersionCounts], version: str) -> dict[str, float]:

@@ -122,7 +122,7 @@ class Watch:
     """Counters that the test has seen."""
     errors: SequentialTest = field(default_factory=SequentialTest)
     quality: SequentialTest = field(default_factory=SequentialTest)
-    """Of wrong answers, from feedback."""
+    """Test of wrong answers, from feedback."""
     step_requests: int = 0
     """Requests that the candidate has ended in the step."""
     champion_p95_seconds: float | None = None

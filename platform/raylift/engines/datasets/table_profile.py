@@ -29,7 +29,7 @@ _MAX_COLUMNS: Final = 500
 _COUNTING_SECONDS: Final = 15.0
 _CPU_SECONDS: Final = 40
 _MEMORY_BYTES: Final = 6 * 2**30
-"""Of addresses: libraries reserve more than they use."""
+"""Limit of the address space: libraries reserve more than they use."""
 _TOP: Final = 5
 _LONGEST_VALUE: Final = 80
 _QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)

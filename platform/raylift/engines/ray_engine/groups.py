@@ -20,7 +20,7 @@ _PREFIX: Final = "raylift-"
 _READY: Final = "CREATED"
 _REMOVED: Final = "REMOVED"
 _MARKS: Final = 1000.0
-"""Of each bundle: every task and actor in it holds a part of one."""
+"""Amount of the mark in each bundle: every task and actor in it holds a part of one."""
 
 
 @dataclass(frozen=True, slots=True)

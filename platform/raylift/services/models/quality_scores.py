@@ -9,14 +9,12 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from raylift.domain.models.quality import Quality, is_equal
+from raylift.domain.models.quality import Z_95, Quality, is_equal
 
 Scored = tuple[float, bool]
 """The probability of a row's second class, and whether that was the true one."""
 
 _BINS: Final = 10
-_Z: Final = 1.96
-"""Of intervals of 95 %."""
 
 
 def scored_of(answer: Any, truth: Any) -> list[Scored]:
@@ -49,7 +47,7 @@ def with_scores(quality: Quality, scored: Sequence[Scored]) -> Quality:
     scores = np.array([score for score, _ in scored])
     truth = np.array([is_second for _, is_second in scored])
     auc = float(measures.roc_auc_score(truth, scores))
-    margin = _Z * _auc_error(auc, positives, len(scored) - positives)
+    margin = Z_95 * _auc_error(auc, positives, len(scored) - positives)
     return replace(
         quality,
         auc=auc,

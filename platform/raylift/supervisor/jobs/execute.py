@@ -205,8 +205,9 @@ class JobExecutor:
 
     def _submit(self, lease: Lease, job: Job) -> None:
         try:
-            group = self._gangs.ready(job) if self._gangs.are_needed(job) else None
-            if group is None and self._gangs.are_needed(job):
+            is_needed = self._gangs.are_needed(job)
+            group = self._gangs.ready(job) if is_needed else None
+            if is_needed and group is None:
                 return  # Planned again: Ray has not placed it yet.
             if not self._submitter.submit(job, group):
                 self._finish(lease, job, CANCELLED_BEFORE_ITS_SCRIPT)

@@ -62,7 +62,7 @@ class NodeUpkeep:
         self._map_files = map_files
         self._certificate = certificate
         self._guard = threading.Lock()
-        """Of the maps and what the nodes have: two tasks publish, and a third one repeats it."""
+        """Lock of the maps and of what the nodes have: two tasks publish, and a third one repeats it."""
         self._maps: dict[str, Mapping[str, str]] = {}
         self._sent: dict[str, dict[str, Mapping[str, str]]] = {}
         """Maps that each node has, by node and file. A node whose agent did not answer is not in it."""

@@ -7,7 +7,7 @@ import type { JobStatus, JobSummary } from "../api/types";
 import { link, navigate, query, setQuery, withQuery } from "../router";
 import { now } from "../ui/clock";
 import { duration, grouped, metric, resources, shortId, words } from "../ui/format";
-import { Ago, Empty, Failure, Loading, PageHead } from "../ui/parts";
+import { Ago, Empty, Failure, Loading, PageHead, Pages } from "../ui/parts";
 import { State } from "../ui/state";
 
 const STATUSES: JobStatus[] = ["running", "queued", "failed", "completed", "cancelled"];
@@ -42,12 +42,7 @@ export function JobsPage() {
       {!data && !error && <Loading />}
       {data && data.jobs.length > 0 && <JobsTable jobs={data.jobs} picked={picked} onPick={pick} />}
       {data && data.jobs.length === 0 && <NoJobs isFiltered={isFiltered} />}
-      {data && (cursor || data.next_cursor) && (
-        <nav class="pages" aria-label="Pages">
-          {cursor && <a href={withQuery({ after: null })}>Newest</a>}
-          {data.next_cursor && <a href={withQuery({ after: data.next_cursor })}>Older jobs</a>}
-        </nav>
-      )}
+      {data && <Pages cursor={cursor} next={data.next_cursor} older="Older jobs" />}
     </>
   );
 }

@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { ApiError } from "../api/client";
-import { link } from "../router";
+import { link, withQuery } from "../router";
 import { now } from "./clock";
 import { ago, moment } from "./format";
 
@@ -130,6 +130,17 @@ export function Tabs({ items, selected, label }: { items: TabItem[]; selected: s
           {item.count !== undefined && <span class="count">{item.count}</span>}
         </a>
       ))}
+    </nav>
+  );
+}
+
+/** Ways to the newest and the next older page of a list. `cursor` is that of this page, `after` in its address. */
+export function Pages({ cursor, next, older }: { cursor: string | null; next: string | null | undefined; older: string }) {
+  if (!cursor && !next) return null;
+  return (
+    <nav class="pages" aria-label="Pages">
+      {cursor && <a href={withQuery({ after: null })}>Newest</a>}
+      {next && <a href={withQuery({ after: next })}>{older}</a>}
     </nav>
   );
 }

@@ -6,7 +6,8 @@ import type { KeyView, NewKeyView } from "../../api/types";
 import { now } from "../../ui/clock";
 import { AsCode } from "../../ui/as_code";
 import { Confirm, Dialog } from "../../ui/dialog";
-import { Ago, Copy, Empty, Failure, Loading, PageHead } from "../../ui/parts";
+import { Ago, Empty, Failure, Loading, PageHead } from "../../ui/parts";
+import { ShownOnce } from "../../ui/shown_once";
 import { command, curl, literal, python } from "../../ui/snippets";
 import { State } from "../../ui/state";
 import { stateOf } from "./key_state";
@@ -152,19 +153,8 @@ function NewKey({ onClose, onDone }: { onClose: () => void; onDone: () => void }
     }
   };
   if (made) {
-    return (
-      <Dialog title={`The key of ${made.name}`} onClose={onClose}>
-        <p>This is its only copy: it is shown once.</p>
-        <p class="secret">
-          <code>{made.key}</code> <Copy text={made.key} label="the key" />
-        </p>
-        <div class="dialog-actions">
-          <button type="button" class="primary" onClick={onClose}>
-            I have it
-          </button>
-        </div>
-      </Dialog>
-    );
+    const about = "This is its only copy: it is shown once.";
+    return <ShownOnce title={`The key of ${made.name}`} about={about} value={made.key} label="the key" onClose={onClose} />;
   }
   return (
     <Dialog title="New key" onClose={onClose}>

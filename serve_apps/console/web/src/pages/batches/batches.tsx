@@ -1,9 +1,9 @@
 /** All batches, newest first, with their progress. */
 import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
-import { link, query, withQuery } from "../../router";
+import { link, query } from "../../router";
 import { duration, shortId } from "../../ui/format";
-import { Ago, Empty, Failure, Loading, PageHead } from "../../ui/parts";
+import { Ago, Empty, Failure, Loading, PageHead, Pages } from "../../ui/parts";
 import { State } from "../../ui/state";
 import { rowsOf } from "./progress";
 
@@ -65,12 +65,7 @@ export function BatchesPage() {
           </table>
         </div>
       )}
-      {data && (cursor || data.next_cursor) && (
-        <nav class="pages" aria-label="Pages">
-          {cursor && <a href={withQuery({ after: null })}>Newest</a>}
-          {data.next_cursor && <a href={withQuery({ after: data.next_cursor })}>Older batches</a>}
-        </nav>
-      )}
+      {data && <Pages cursor={cursor} next={data.next_cursor} older="Older batches" />}
     </>
   );
 }

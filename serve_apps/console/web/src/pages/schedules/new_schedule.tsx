@@ -15,7 +15,7 @@ import type { Draft as Upload } from "../new_job/draft";
 import { isSmall } from "../new_job/dry_run";
 import { useDropped } from "../new_job/dropped";
 import { example } from "../new_job/example";
-import { summaryOf } from "../new_job/new_job";
+import { FormEnd } from "../new_job/form_end";
 import { sourceOf } from "../new_job/source";
 import { DropZone, Field, Preview, ScriptErrors, UploadFields } from "../new_job/upload_fields";
 import { codeOf, EMPTY, requestOf, type ScheduleDraft, TIMES } from "./draft";
@@ -110,16 +110,7 @@ export function NewSchedulePage() {
               ))}
             </ul>
           )}
-          {error !== undefined && (
-            <p class="field-error" role="alert">
-              {summaryOf(error)}
-            </p>
-          )}
-          <div class="form-end">
-            <button type="submit" class="primary" aria-disabled={isSending} disabled={!right.isGiven} title={right.why}>
-              {isSending ? "Sending…" : "Create the schedule"}
-            </button>
-          </div>
+          <FormEnd error={error} isSending={isSending} right={right} action="Create the schedule" />
           <AsCode {...codeOf(draft)} />
         </div>
       </form>

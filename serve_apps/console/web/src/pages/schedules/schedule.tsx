@@ -5,11 +5,11 @@ import { useRight } from "../../access/may";
 import { api, dataOf } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import type { ScheduleRun, ScheduleView } from "../../api/types";
-import { link, navigate, query, withQuery } from "../../router";
+import { link, navigate, query } from "../../router";
 import { AsCode } from "../../ui/as_code";
 import { Confirm } from "../../ui/dialog";
 import { duration, shortId, wallClock } from "../../ui/format";
-import { Ago, Empty, Facts, Failure, Loading, PageHead } from "../../ui/parts";
+import { Ago, Empty, Facts, Failure, Loading, PageHead, Pages } from "../../ui/parts";
 import { command, curl, literal, python } from "../../ui/snippets";
 import { Outcome } from "./outcome";
 import { Next } from "./schedules";
@@ -112,12 +112,7 @@ function History({ id }: { id: string }) {
           </tbody>
         </table>
       </div>
-      {(cursor || data.next_cursor) && (
-        <nav class="pages" aria-label="Pages">
-          {cursor && <a href={withQuery({ after: null })}>Newest</a>}
-          {data.next_cursor && <a href={withQuery({ after: data.next_cursor })}>Older runs</a>}
-        </nav>
-      )}
+      <Pages cursor={cursor} next={data.next_cursor} older="Older runs" />
     </>
   );
 }

@@ -9,7 +9,7 @@ import { AsCode } from "../../ui/as_code";
 import { now } from "../../ui/clock";
 import { Confirm, Dialog } from "../../ui/dialog";
 import { moment, shortId, until } from "../../ui/format";
-import { Ago, Copy, Empty, Facts, Failure, Loading } from "../../ui/parts";
+import { Ago, Copy, Empty, Facts, Failure, Loading, Pages } from "../../ui/parts";
 import { command, curl, literal, python } from "../../ui/snippets";
 import { State } from "../../ui/state";
 import { pageOf } from "./draft";
@@ -104,12 +104,7 @@ export function Deliveries({ webhook, onDone }: { webhook: WebhookView; onDone: 
           </table>
         </div>
       )}
-      {data && (cursor || data.next_cursor) && (
-        <nav class="pages" aria-label="Pages">
-          {cursor && <a href={withQuery({ after: null })}>Newest</a>}
-          {data.next_cursor && <a href={withQuery({ after: data.next_cursor })}>Older deliveries</a>}
-        </nav>
-      )}
+      {data && <Pages cursor={cursor} next={data.next_cursor} older="Older deliveries" />}
       {shown && <Content item={shown} onClose={() => show(undefined)} />}
       {again && <Again webhook={webhook} item={again} onDone={isDone} onClose={() => setAgain(undefined)} />}
     </>

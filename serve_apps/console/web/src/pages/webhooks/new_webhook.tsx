@@ -9,7 +9,7 @@ import { plural } from "../../ui/format";
 import { PageHead } from "../../ui/parts";
 import { useChecked } from "../new_job/checked";
 import { jsonOf } from "../new_job/draft";
-import { summaryOf } from "../new_job/new_job";
+import { FormEnd } from "../new_job/form_end";
 import { Field } from "../new_job/upload_fields";
 import { bodyOf, CHOICES, codeOf, EMPTY, type WebhookDraft } from "./draft";
 import { Secret } from "./secret";
@@ -115,16 +115,7 @@ export function NewWebhookPage() {
         </div>
         <div class="form-side">
           {checked.found && <Gets types={checked.found.event_types} isLimited={ABOUT.some(([field]) => draft[field].trim())} />}
-          {error !== undefined && (
-            <p class="field-error" role="alert">
-              {summaryOf(error)}
-            </p>
-          )}
-          <div class="form-end">
-            <button type="submit" class="primary" aria-disabled={isSending} disabled={!right.isGiven} title={right.why}>
-              {isSending ? "Sending…" : "Create the webhook"}
-            </button>
-          </div>
+          <FormEnd error={error} isSending={isSending} right={right} action="Create the webhook" />
           <AsCode {...codeOf(draft)} />
         </div>
       </form>

@@ -1,22 +1,13 @@
-/** The signing secret of a webhook, which the platform shows once. */
-import { Dialog } from "../../ui/dialog";
-import { Copy } from "../../ui/parts";
+/** The signing secret of a webhook. */
+import { ShownOnce } from "../../ui/shown_once";
 
 export function Secret({ name, secret, onClose }: { name: string; secret: string; onClose: () => void }) {
+  const about = "It is shown once. The receiver needs it to check that events are the platform's.";
   return (
-    <Dialog title={`The signing secret of ${name}`} onClose={onClose}>
-      <p>It is shown once. The receiver needs it to check that events are the platform's.</p>
-      <p class="secret">
-        <code>{secret}</code> <Copy text={secret} label="the secret" />
-      </p>
+    <ShownOnce title={`The signing secret of ${name}`} about={about} value={secret} label="the secret" onClose={onClose}>
       <p class="muted">
         In Python: <code>Webhook(secret).verify(body, headers)</code> of the package <code>standardwebhooks</code>.
       </p>
-      <div class="dialog-actions">
-        <button type="button" class="primary" onClick={onClose}>
-          I have it
-        </button>
-      </div>
-    </Dialog>
+    </ShownOnce>
   );
 }
