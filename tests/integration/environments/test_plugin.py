@@ -1,4 +1,7 @@
-"""The plugin on a real Ray cluster: jobs, actors and Serve replicas in overlays."""
+"""The plugin on a real Ray cluster of its own: jobs, actors and Serve replicas in overlays.
+
+Each night. Every change trains and serves in overlays on the platform of `tests/e2e`, and builds them in `test_overlay.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from raylift.engines.environments.errors import EnvironmentInUse
 from raylift.engines.environments.inventory import remove_overlay
 from raylift.engines.environments.overlays.overlay import ensure_overlay, environment_hash, overlay_directory
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly]
 
 _LOCK = ("humanize==4.9.0",)
 _SAY = """python -c "import sys, humanize, job_entrypoints, raylift; print(sys.executable, humanize.__version__)" """

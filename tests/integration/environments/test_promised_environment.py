@@ -7,9 +7,14 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from raylift.engines.environments import runtime_env_for
 from tests.integration.environments.private_ray import Cluster
 from tests.integration.model_server.serve_cluster import ServeCluster
+
+# The check itself is a unit test; here is what Ray does on a cluster that lost the plugin.
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.nightly]
 
 LOCK = ("humanize==4.9.0",)
 

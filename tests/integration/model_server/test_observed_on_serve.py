@@ -1,4 +1,7 @@
-"""Observability of a replica under real Ray Serve: its queue, its log lines, and its files at a graceful end."""
+"""Observability of a replica under real Ray Serve: its queue, its log lines, and its files at a graceful end.
+
+Each night. Every change sees the same on the platform of `tests/e2e/test_observability.py`, but for the end.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from raylift.engines.metrics.payload_files import version_directory
 from tests.integration.model_server.replicas import Registry, log_function
 from tests.integration.model_server.serve_cluster import ServeCluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.nightly]
 
 CONFIG = {"min_replicas": 1, "max_replicas": 1, "max_ongoing_requests": 1, "target_ongoing_requests": 1.0}
 

@@ -152,6 +152,7 @@ def test_each_answer_has_one_request_id_on_every_route(cluster: ServeCluster, na
     assert made[0] != made[1]
 
 
+@pytest.mark.nightly
 def test_first_request_scales_a_version_up_from_zero(cluster: ServeCluster) -> None:
     asleep = cluster.wait_for("asleep:1", _is_running)
     assert _replicas(asleep) == []
@@ -222,6 +223,7 @@ def test_replacement_of_the_only_replica_fails_no_request(
     assert (after == before) == (code_version == "1")
 
 
+@pytest.mark.nightly
 def test_many_requests_to_a_quick_model_add_a_replica(cluster: ServeCluster, registry: Registry) -> None:
     """Serve's autoscaling counts requests that bypass it. Here they wait for company, as they would under load."""
     batching = {"max_rows": 64, "wait_ms": 50}

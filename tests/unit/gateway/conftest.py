@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from raylift.domain.job import Job, JobState
 from raylift.domain.lease import Lease
@@ -17,8 +18,8 @@ from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.services.container import Services
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from serve_apps.gateway.rest_api import create_app
 from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
+from tests.unit.gateway.routes_once import app_of
 
 
 @dataclass
@@ -118,9 +119,14 @@ def platform(settings: PlatformSettings, migrated: Path) -> Iterator[Platform]:
         yield made
 
 
+@asynccontextmanager
+async def asked(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        yield http
+
+
 @pytest.fixture
 async def client(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(platform.services)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-        yield client
+    async with asked(app_of(platform.services)) as http:
+        yield http

@@ -19,9 +19,9 @@ from raylift.services.access.keys import KeyRequest
 from raylift.services.container import Services
 from raylift.settings import AuthMode, PlatformSettings
 from raylift.store import Store
-from serve_apps.gateway.rest_api import create_app
-from tests.unit.gateway.conftest import Platform
+from tests.unit.gateway.conftest import Platform, asked
 from tests.unit.gateway.engine_fakes import FakeCluster, FakeRegistry
+from tests.unit.gateway.routes_once import app_of
 
 
 @dataclass
@@ -53,9 +53,8 @@ async def keyed_platform(settings: PlatformSettings, migrated: Path) -> AsyncIte
     tokens["other"] = _key(services, "other", Role.DEPLOYER, "blue")
     tokens["model"] = _key(services, "app", Role.VIEWER, "red", models=("churn",))
     tokens["expired"] = _expired(store)
-    app = create_app(services)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+    app = app_of(services)
+    async with asked(app) as http:
         yield KeyedPlatform(Platform(settings, store, registry, cluster, services, lease), app, http, tokens)
     services.health.close()
     store.close()

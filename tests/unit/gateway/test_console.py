@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,8 @@ import pytest
 
 from serve_apps.console import static_files
 from serve_apps.gateway.console import pages
+from serve_apps.gateway.rest_api import create_app
+from tests.unit.gateway.conftest import Platform, asked
 
 INDEX = b"<!doctype html><title>Raylift</title>"
 SCRIPT = b"console.log(1)"
@@ -31,6 +34,13 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "read_static_files", lambda: static_files.read_static_files(tmp_path / "nothing"))
+
+
+@pytest.fixture
+async def client(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    """Ask an app with routes of its own: they read the build when they are made."""
+    async with asked(create_app(platform.services)) as http:
+        yield http
 
 
 @pytest.mark.parametrize("path", ["/", "/console"])
