@@ -95,6 +95,34 @@ attempt("replaced its source", lambda: os.rename(own + "/source", own + "/was") 
         of_models=False,
     ),
     Attack(
+        "data of others: datasets, batches, counters, payload logs",
+        """
+for folder in T["data_folders"]:
+    attempt("listed " + folder, lambda: os.listdir(folder) is not None)
+    attempt("wrote into " + folder, lambda: open(folder + "/attack", "x").close() or True)
+for path in T["data_files"]:
+    attempt("read " + path, lambda: read(path))
+    attempt("opened for writing " + path, lambda: os.close(os.open(path, os.O_WRONLY)) or True)
+    attempt("followed a link to " + path, lambda: os.symlink(path, "way") or read("way"))
+    attempt("removed a link", lambda: os.unlink("way") and False)
+""",
+    ),
+    Attack(
+        "its own dataset, of which the platform has the same bytes: written",
+        """
+path = os.environ["RAYLIFT_DATA_ROWS"]
+attempt("its dataset is not there", lambda: read(path) is None)
+attempt("changed the mode", lambda: os.chmod(path, 0o666) is None)
+attempt("opened for writing", lambda: os.close(os.open(path, os.O_WRONLY)) or True)
+attempt("cut", lambda: os.truncate(path, 0) is None)
+attempt("replaced", lambda: os.rename(path, path + "-was") is None)
+attempt("removed", lambda: os.unlink(path) is None)
+attempt("added a file", lambda: open(os.path.dirname(path) + "/more", "x").close() or True)
+attempt("linked into its work", lambda: os.link(path, "mine") is None)
+""",
+        of_models=False,
+    ),
+    Attack(
         "/proc of others: environ, mem, maps, fd, root",
         """
 for pid in others():
@@ -128,7 +156,7 @@ for pid in T["decoys"]:
 """,
     ),
     Attack(
-        "tokens and keys: Ray's token, ingress token, settings",
+        "tokens and keys: of Ray, ingress, join and MLflow; secrets, settings",
         """
 for path in T["tokens"]:
     attempt("read " + path, lambda: read(path))

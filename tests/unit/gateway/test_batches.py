@@ -14,6 +14,7 @@ import pytest
 from raylift.domain.batches.order import WORK_FOLDER
 from raylift.domain.job import JobState
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
+from raylift.access_settings import ReportSettings
 from raylift.settings import JobSettings, PlatformSettings
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform
@@ -221,6 +222,28 @@ async def test_job_that_is_no_batch_is_not_found(client: httpx.AsyncClient) -> N
     job_id = (await client.post("/mlops/training/upload", json=upload)).json()["job_id"]
     assert (await client.get(f"{PATH}/{job_id}")).status_code == 404
     assert (await client.get(f"/mlops/training/jobs/{job_id}")).json()["kind"] == "train"
+
+
+async def test_refused_version_is_not_loaded_by_a_batch(settings: PlatformSettings, migrated: Path, data: Path) -> None:
+    reports = ReportSettings(refuse_models="high")
+    async with keyed_platform(settings.model_copy(update={"reports": reports}), migrated) as keyed:
+        platform, asked = keyed.platform, {"model_name": "theirs", "model_version": "1", "input": str(data / "rows.parquet")}
+        platform.store.workspaces.claim_model("theirs", "red")
+        deploy(platform, "theirs", "1")
+        waits = await keyed.send("submitter", "POST", PATH, json=asked)
+        assert (waits.status_code, "refuse_models" in waits.json()["detail"]) == (503, True)
+        row = platform.store.deployments.get("theirs", "1")
+        platform.store.deployments.observe(
+            platform.lease,
+            row,
+            now=datetime.now(UTC),
+            status=DeploymentStatus.UNHEALTHY,
+            message="picklescan found os.system.",
+            applied_generation=row.generation,
+        )
+        refused = await keyed.send("submitter", "POST", PATH, json=asked)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "model_version")
+        assert "picklescan found os.system" in refused.text
 
 
 @pytest.fixture

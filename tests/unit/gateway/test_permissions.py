@@ -254,6 +254,16 @@ async def test_uploads_and_reruns_need_the_right_to_the_cluster(keyed: KeyedPlat
     ).status_code == 403
 
 
+async def test_uploads_and_reruns_need_the_right_to_promote(keyed: KeyedPlatform) -> None:
+    promoting = SCRIPT | {"model_name": "churn", "promote": {"alias": "champion", "when": "auc > 0.8"}}
+    refused = await keyed.send("submitter", "POST", UPLOAD, json=promoting)
+    assert (refused.status_code, refused.json()["role"]) == (403, "deployer")
+    assert "moves the alias 'champion'" in refused.json()["detail"]
+    job_id = (await upload(keyed, "deployer", **promoting))["job_id"]
+    assert (await keyed.send("submitter", "POST", f"/mlops/training/jobs/{job_id}/rerun")).status_code == 403
+    assert (await keyed.send("deployer", "POST", f"/mlops/training/jobs/{job_id}/rerun")).status_code == 202
+
+
 async def test_websocket_of_a_log_asks_for_a_key(keyed: KeyedPlatform) -> None:
     job_id = (await upload(keyed, "submitter"))["job_id"]
     path = f"/api/jobs/{job_id}/logs/tail"
