@@ -97,6 +97,21 @@ async def test_roles_reach_the_routes_of_the_table(keyed: KeyedPlatform, role: R
         assert (answer.status_code != 403) is allowed, (method, path, answer.status_code, answer.text)
 
 
+async def test_pages_of_other_sites_change_nothing_and_read_nothing(keyed: KeyedPlatform) -> None:
+    page = {"Origin": "https://evil.example"}
+    for method, path, _ in routes(keyed):
+        # DNS rebinding: the page's own name leads to this machine.
+        rebound = await keyed.send("admin", method, path, headers={"Host": "evil.example", **page})
+        assert (rebound.status_code, rebound.json()["code"]) == (403, "host_refused"), (method, path)
+        if method == "GET":
+            continue
+        answer = await keyed.send("admin", method, path, headers=page)
+        assert (answer.status_code, answer.json()["code"]) == (403, "cross_origin_refused"), (method, path)
+    for method, path in (("GET", "/mlops/datasets"), ("OPTIONS", "/mlops/batches"), ("OPTIONS", "/mlops/webhooks")):
+        answer = await keyed.send("admin", method, path, headers={**page, "Access-Control-Request-Method": "POST"})
+        assert not [name for name in answer.headers if name.startswith("access-control-")], (method, path)
+
+
 async def test_refusal_names_the_least_role(keyed: KeyedPlatform) -> None:
     answer = await keyed.send("viewer", "POST", UPLOAD, json=SCRIPT)
     assert answer.json() == answer.json() | {
