@@ -63,7 +63,11 @@ def main() -> int:
 def attack(only: str | None) -> dict[str, list[str]]:
     """Run the attacks on a platform of this process's user. Returns what each got, and the mechanisms that held."""
     state_dir = Path(tempfile.mkdtemp(prefix="rl-atk-", dir="/var/tmp"))
-    platform = LocalPlatform.start(state_dir, overrides=OVERRIDES)
+    try:
+        platform = LocalPlatform.start(state_dir, overrides=OVERRIDES)
+    except BaseException:
+        shutil.rmtree(state_dir)
+        raise
     try:
         with Client(platform.url, timeout=120) as client:
             other = client.train(script_content=TRAIN, model="victim", deploy=False).wait(240, progress=False)
