@@ -102,11 +102,14 @@ async def test_pages_of_other_sites_change_nothing_and_read_nothing(keyed: Keyed
     for method, path, _ in routes(keyed):
         # DNS rebinding: the page's own name leads to this machine.
         rebound = await keyed.send("admin", method, path, headers={"Host": "evil.example", **page})
-        assert (rebound.status_code, rebound.json()["code"]) == (403, "host_refused"), (method, path)
+        # In plain text, as Ray's clients expect it, or as problem+json.
+        assert rebound.status_code == 403, (method, path)
+        assert "does not answer for the host" in rebound.text, (method, path)
         if method == "GET":
             continue
         answer = await keyed.send("admin", method, path, headers=page)
-        assert (answer.status_code, answer.json()["code"]) == (403, "cross_origin_refused"), (method, path)
+        assert answer.status_code == 403, (method, path)
+        assert "page of another site" in answer.text, (method, path)
     for method, path in (("GET", "/mlops/datasets"), ("OPTIONS", "/mlops/batches"), ("OPTIONS", "/mlops/webhooks")):
         answer = await keyed.send("admin", method, path, headers={**page, "Access-Control-Request-Method": "POST"})
         assert not [name for name in answer.headers if name.startswith("access-control-")], (method, path)
