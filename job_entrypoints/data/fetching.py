@@ -10,7 +10,7 @@ import time
 from job_entrypoints.contract import DATA, GATEWAY_VARIABLE, attempt_token
 from job_entrypoints.courier.gateway import Gateway, Refused, Unreachable
 from job_entrypoints.courier.remote_attempt import ray_token
-from job_entrypoints.linux.regular_file import open_regular
+from job_entrypoints.data.regular_file import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

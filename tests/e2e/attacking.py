@@ -117,7 +117,7 @@ def run_batch(client: Client, name: str) -> dict[str, list[str]]:
         with rows.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([["text"], *([each.name] for each in ATTACKS if each.of_models)])
         batch = client.batches.create(name, rows, version="1", output_format="jsonl", memory="1GiB")
-        batch.wait(300, progress=False)
+        batch.wait(300)
         batch.download(output)
         lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     return {line["text"]: json.loads(line["prediction"]) for line in lines}

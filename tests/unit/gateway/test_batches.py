@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from raylift.access_settings import ReportSettings
 from raylift.domain.batches.order import WORK_FOLDER
 from raylift.domain.job import JobState
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
-from raylift.access_settings import ReportSettings
 from raylift.settings import JobSettings, PlatformSettings
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform

@@ -16,8 +16,8 @@ from tests.unit.gateway.keyed import KeyedPlatform, keyed_platform
 from tests.unit.gateway.test_batches import deploy
 from tests.unit.gateway.test_permissions import routes
 
-CRON = {"cron": "0 2 * * *", "train": {"script_content": "print(1)", "experiment_name": "demo"}}
-HOOK = {"url": "https://hooks.example.com/x", "events": ["job.completed"]}
+CRON: dict[str, Any] = {"cron": "0 2 * * *", "train": {"script_content": "print(1)", "experiment_name": "demo"}}
+HOOK: dict[str, Any] = {"url": "https://hooks.example.com/x", "events": ["job.completed"]}
 WORKS: dict[str, dict[str, Any]] = {
     "PATCH /mlops/schedules/{}": {"paused": True},
     "PATCH /mlops/webhooks/{}": {"paused": True},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from job_entrypoints.data.fetching import DataWrong, Fetching
-from job_entrypoints.linux.regular_file import open_regular
+from job_entrypoints.data.regular_file import open_regular
 
 if TYPE_CHECKING:
     from job_entrypoints.contract import DataFileRecord, DataRecord

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from job_entrypoints.linux.regular_file import open_regular
+from job_entrypoints.data.regular_file import open_regular
 from raylift.engines.datasets.s3 import S3, SCHEME
 
 

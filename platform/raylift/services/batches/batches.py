@@ -192,7 +192,9 @@ class BatchService:
             why = row.message or "Ray Serve does not say why."
             raise InvalidRequest.of(FieldError("model_version", f"is {row.version}, which may not be loaded: {why}"))
         if row.ready_at is None:
-            detail = f"{row.model_name} version {row.version} has not answered yet, and reports.refuse_models asks for its scan."
+            detail = (
+                f"{row.model_name} version {row.version} waits for its scan (reports.refuse_models), or has not answered yet."
+            )
             raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
 
     def _spec(self, request: BatchRequest, row: Deployment) -> JobSpec:
