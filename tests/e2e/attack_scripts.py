@@ -43,8 +43,33 @@ def call(url, **headers):
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
         return answer.read(64)
 
+def status_of(pid, name):
+    with open(f"/proc/{pid}/status") as file:
+        return next(line.split()[1] for line in file if line.startswith(name + ":"))
+
+def own_processes():
+    """This process, and those above it that are confined, too: a batch's program above its model's process."""
+    own = [os.getpid()]
+    while status_of(own[-1], "NoNewPrivs") == "1":
+        own.append(int(status_of(own[-1], "PPid")))
+    return own[:-1]
+
+def starter():
+    """The platform's process that started all of this: the wrapper, or Ray's worker."""
+    return int(status_of(own_processes()[-1], "PPid"))
+
+def below(pid, top):
+    """True for a process that ``top`` started, such as Python's resource tracker beside the process of a batch's model."""
+    while pid > 1 and pid != top:
+        try:
+            pid = int(status_of(pid, "PPid"))
+        except OSError:
+            return False
+    return pid == top
+
 def others():
-    own = {os.getpid()}
+    top = own_processes()[-1]
+    own = {int(name) for name in os.listdir("/proc") if name.isdigit() and below(int(name), top)}
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in own]
 '''
 _END: Final = '\nprint("GOT:", json.dumps(sorted(set(map(str, got)))))\n'
@@ -149,7 +174,7 @@ for pid in T["pids"]:
     Attack(
         "signals to the platform, its wrapper, a decoy of the same user",
         """
-for pid in [os.getppid(), *T["pids"], *T["decoys"]]:
+for pid in [starter(), *T["pids"], *T["decoys"]]:
     attempt(f"signal 0 to {pid}", lambda: os.kill(pid, 0) is None)
 for pid in T["decoys"]:
     attempt("killed a decoy", lambda: os.kill(pid, signal.SIGKILL) is None)
