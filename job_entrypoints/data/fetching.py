@@ -10,6 +10,7 @@ import time
 from job_entrypoints.contract import DATA, GATEWAY_VARIABLE, attempt_token
 from job_entrypoints.courier.gateway import Gateway, Refused, Unreachable
 from job_entrypoints.courier.remote_attempt import ray_token
+from job_entrypoints.data.regular_file import open_regular
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ class Fetching:
             try:
                 found = self._link(local, target) if file.get("is_ours") else self._copy(local, target)
             except OSError as error:
-                raise self._wrong(file, f"{local} cannot be read: {error.strerror}") from error
+                raise self._wrong(file, f"{local} cannot be read: {error.strerror or error}") from error
         if found != file["sha256"]:
-            raise self._wrong(file, "has changed since it was added; its SHA-256 is now " + found)
+            raise self._wrong(file, "has changed since it was added: it has another SHA-256 now")
 
     def _link(self, local: str, target: str) -> str:
         try:
@@ -82,7 +83,8 @@ class Fetching:
             return self._hashed(file, None)
 
     def _copy(self, local: str, target: str) -> str:
-        with open(local, "rb") as file, open(target, "wb") as copy:
+        # The wrapper may read more than its script: never through a link that has taken the file's place.
+        with open(open_regular(local), "rb") as file, open(target, "wb") as copy:
             return self._hashed(file, copy)
 
     def _hashed(self, file: BinaryIO, copy: BinaryIO | None) -> str:

@@ -29,6 +29,7 @@ from job_entrypoints.sandbox.paths import (
     closed_above,
     devices,
     is_closed_python,
+    outside,
     readable,
 )
 from job_entrypoints.sandbox.port_rules import rules_for
@@ -63,7 +64,7 @@ class Sandbox:
             *attempt.folders_to_read(),
             *attempt.data_folders,
         ]
-        self._written = [*attempt.folders_to_write(), *attempt.writable_paths]
+        self._written = [*attempt.folders_to_write(), *outside(attempt.writable_paths, attempt.protected_paths)]
         self._user = self._reserve_user(python)
         self._report, self._reporter = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._ports = self._port_rules() if attempt.network == FULL_NETWORK else None

@@ -74,10 +74,14 @@ def readable(python: str, more: Iterable[str], protected: Iterable[str]) -> list
     home_of_python = os.path.dirname(os.path.dirname(os.path.realpath(python)))
     java = [name for name in os.listdir("/etc") if name.startswith(_JAVA_CONFIGURATION)]
     named = [*_PROGRAMS, *(f"/etc/{name}" for name in (*_CONFIGURATION, *java)), sys.prefix, sys.base_prefix, home_of_python]
-    hidden = [os.path.realpath(path) for path in protected]
-    found = {part for path in (*named, package, *imported, *more) for part in _outside(os.path.realpath(path), hidden)}
     # An environment of the job lies in the platform's own folder.
-    return [*found, prefix]
+    return [*outside((*named, package, *imported, *more), protected), prefix]
+
+
+def outside(paths: Iterable[str], protected: Iterable[str]) -> set[str]:
+    """Paths without what is ``protected``: a folder that has something of it inside is replaced by its other entries."""
+    hidden = [os.path.realpath(path) for path in protected]
+    return {part for path in paths for part in _outside(os.path.realpath(path), hidden)}
 
 
 def devices() -> list[str]:

@@ -43,8 +43,33 @@ def call(url, **headers):
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
         return answer.read(64)
 
+def status_of(pid, name):
+    with open(f"/proc/{pid}/status") as file:
+        return next(line.split()[1] for line in file if line.startswith(name + ":"))
+
+def own_processes():
+    """This process, and those above it that are confined, too: a batch's program above its model's process."""
+    own = [os.getpid()]
+    while status_of(own[-1], "NoNewPrivs") == "1":
+        own.append(int(status_of(own[-1], "PPid")))
+    return own[:-1]
+
+def starter():
+    """The platform's process that started all of this: the wrapper, or Ray's worker."""
+    return int(status_of(own_processes()[-1], "PPid"))
+
+def below(pid, top):
+    """True for a process that ``top`` started, such as Python's resource tracker beside the process of a batch's model."""
+    while pid > 1 and pid != top:
+        try:
+            pid = int(status_of(pid, "PPid"))
+        except OSError:
+            return False
+    return pid == top
+
 def others():
-    own = {os.getpid()}
+    top = own_processes()[-1]
+    own = {int(name) for name in os.listdir("/proc") if name.isdigit() and below(int(name), top)}
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in own]
 '''
 _END: Final = '\nprint("GOT:", json.dumps(sorted(set(map(str, got)))))\n'
@@ -95,6 +120,34 @@ attempt("replaced its source", lambda: os.rename(own + "/source", own + "/was") 
         of_models=False,
     ),
     Attack(
+        "data of others: datasets, batches, counters, payload logs",
+        """
+for folder in T["data_folders"]:
+    attempt("listed " + folder, lambda: os.listdir(folder) is not None)
+    attempt("wrote into " + folder, lambda: open(folder + "/attack", "x").close() or True)
+for path in T["data_files"]:
+    attempt("read " + path, lambda: read(path))
+    attempt("opened for writing " + path, lambda: os.close(os.open(path, os.O_WRONLY)) or True)
+    attempt("followed a link to " + path, lambda: os.symlink(path, "way") or read("way"))
+    attempt("removed a link", lambda: os.unlink("way") and False)
+""",
+    ),
+    Attack(
+        "its own dataset, of which the platform has the same bytes: written",
+        """
+path = os.environ["RAYLIFT_DATA_ROWS"]
+attempt("its dataset is not there", lambda: read(path) is None)
+attempt("changed the mode", lambda: os.chmod(path, 0o666) is None)
+attempt("opened for writing", lambda: os.close(os.open(path, os.O_WRONLY)) or True)
+attempt("cut", lambda: os.truncate(path, 0) is None)
+attempt("replaced", lambda: os.rename(path, path + "-was") is None)
+attempt("removed", lambda: os.unlink(path) is None)
+attempt("added a file", lambda: open(os.path.dirname(path) + "/more", "x").close() or True)
+attempt("linked into its work", lambda: os.link(path, "mine") is None)
+""",
+        of_models=False,
+    ),
+    Attack(
         "/proc of others: environ, mem, maps, fd, root",
         """
 for pid in others():
@@ -121,14 +174,14 @@ for pid in T["pids"]:
     Attack(
         "signals to the platform, its wrapper, a decoy of the same user",
         """
-for pid in [os.getppid(), *T["pids"], *T["decoys"]]:
+for pid in [starter(), *T["pids"], *T["decoys"]]:
     attempt(f"signal 0 to {pid}", lambda: os.kill(pid, 0) is None)
 for pid in T["decoys"]:
     attempt("killed a decoy", lambda: os.kill(pid, signal.SIGKILL) is None)
 """,
     ),
     Attack(
-        "tokens and keys: Ray's token, ingress token, settings",
+        "tokens and keys: of Ray, ingress, join and MLflow; secrets, settings",
         """
 for path in T["tokens"]:
     attempt("read " + path, lambda: read(path))

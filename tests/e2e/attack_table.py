@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,11 +27,12 @@ from job_entrypoints.sandbox.paths import closed_above  # noqa: E402
 from raylift import Client  # noqa: E402
 from raylift.launcher import LocalPlatform  # noqa: E402
 from tests.e2e.attack_scripts import ATTACKS, Attack  # noqa: E402
-from tests.e2e.attacking import run, run_model, targets  # noqa: E402
+from tests.e2e.attacking import run, run_batch, run_model, targets  # noqa: E402
 
 BEGIN, END = "<!-- attack table: begin -->", "<!-- attack table: end -->"
 NOBODY: Final = 65534
 _OF_MODEL: Final = "model: "
+_OF_BATCH: Final = "batch: "
 TRAIN: Final = """
 from sklearn.linear_model import LogisticRegression
 LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
@@ -61,7 +63,11 @@ def main() -> int:
 def attack(only: str | None) -> dict[str, list[str]]:
     """Run the attacks on a platform of this process's user. Returns what each got, and the mechanisms that held."""
     state_dir = Path(tempfile.mkdtemp(prefix="rl-atk-", dir="/var/tmp"))
-    platform = LocalPlatform.start(state_dir, overrides=OVERRIDES)
+    try:
+        platform = LocalPlatform.start(state_dir, overrides=OVERRIDES)
+    except BaseException:
+        shutil.rmtree(state_dir)
+        raise
     try:
         with Client(platform.url, timeout=120) as client:
             other = client.train(script_content=TRAIN, model="victim", deploy=False).wait(240, progress=False)
@@ -69,10 +75,12 @@ def attack(only: str | None) -> dict[str, list[str]]:
             with targets(platform, other) as places:
                 got = {each.name: run(client, each, places) for each in ATTACKS if not only or only in each.name}
                 model = {} if only else run_model(client, "attacker", places)
+                batch = {} if only else run_batch(client, "attacker")
     finally:
         platform.stop()
         shutil.rmtree(state_dir)
-    return {"held": held, **got, **{_OF_MODEL + name: found for name, found in model.items()}}
+    of_model = {_OF_MODEL + name: found for name, found in model.items()}
+    return {"held": held, **got, **of_model, **{_OF_BATCH + name: found for name, found in batch.items()}}
 
 
 def _as_nobody(only: str | None) -> dict[str, list[str]]:
@@ -103,13 +111,13 @@ def _as_nobody(only: str | None) -> dict[str, list[str]]:
 
 
 def _write(columns: dict[str, dict[str, list[str]]], path: Path) -> None:
-    heads = [head for column in columns for head in (column, f"a model, {column}")]
+    heads = [head for column in columns for head in (column, f"a model, {column}", f"a batch, {column}")]
     lines = ["| attack | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for each in ATTACKS:
         lines.append(
             "| " + " | ".join([each.name, *(cell for found in columns.values() for cell in _cells(each, found))]) + " |"
         )
-    lines.append("| *held by* | " + " | ".join(", ".join(column["held"]) + " | " for column in columns.values()) + " |")
+    lines.append("| *held by* | " + " | ".join(", ".join(column["held"]) + " | | " for column in columns.values()) + " |")
     kernel = os.uname().release.partition("-")[0]
     note = f"Run on {datetime.now(UTC):%Y-%m-%d}, Linux {kernel}."
     table = "\n".join([BEGIN, "", *lines, "", note, "", END])
@@ -117,9 +125,11 @@ def _write(columns: dict[str, dict[str, list[str]]], path: Path) -> None:
     path.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: table, text, flags=re.DOTALL), encoding="utf-8")
 
 
-def _cells(attack: Attack, found: dict[str, list[str]]) -> tuple[str, str]:
-    """Return what a script got, and what a model got."""
-    return _cell(found[attack.name]), _cell(found[_OF_MODEL + attack.name]) if attack.of_models else "-"
+def _cells(attack: Attack, found: dict[str, list[str]]) -> Iterator[str]:
+    """Yield what a script got, a model, and a model in a batch."""
+    yield _cell(found[attack.name])
+    for where in (_OF_MODEL, _OF_BATCH):
+        yield _cell(found[where + attack.name]) if attack.of_models else "-"
 
 
 def _cell(got: list[str]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,10 @@ from raylift.launcher import LocalPlatform
 from tests.e2e.attack_scripts import ATTACKS, MODEL, Attack
 
 MARK: Final = "GOT: "
+DATA: Final = "attacked"
+"""Dataset of the job that attacks. Its bytes are stored once, for all jobs that get it."""
+_KEYS: Final = ("run.json", "join-token", "secrets-key", "admin-key.json", "mlflow/secret")
+"""Files of the state directory; most are there with keys only."""
 
 
 @contextmanager
@@ -29,6 +35,9 @@ def targets(platform: LocalPlatform, other: Job) -> Iterator[dict[str, Any]]:
     attempt = state / "attempts" / f"{other.job_id}-a1"
     decoy_file = state / "decoy"
     decoy_file.write_text("decoy")
+    with Client(platform.url) as client:
+        client.datasets.add(DATA, decoy_file)
+    folders = [state / name for name in ("blobs", "batches", "counters", "payloads", "sketches", "uploads", "data_cache")]
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"]) as decoy:
         try:
             yield {
@@ -43,9 +52,16 @@ def targets(platform: LocalPlatform, other: Job) -> Iterator[dict[str, Any]]:
                 "decoy_files": [str(decoy_file)],
                 "tokens": [
                     str(path)
-                    for path in (record.ray_token_file, session / "ingress-rules", state / "run.json")
+                    for path in (
+                        record.ray_token_file,
+                        session / "ingress-rules",
+                        session / "node-document.json",
+                        *(state / name for name in _KEYS),
+                    )
                     if path.exists()
                 ],
+                "data_folders": [str(folder) for folder in folders if folder.exists()],
+                "data_files": [str(path) for folder in folders for path in folder.rglob("*") if path.is_file()][:20],
                 "sockets": [str(path) for path in session.rglob("*") if path.is_socket()],
                 "ports": _ports(platform),
                 "api": record.gateway_url,
@@ -63,7 +79,12 @@ def targets(platform: LocalPlatform, other: Job) -> Iterator[dict[str, Any]]:
 def run(client: Client, attack: Attack, places: dict[str, Any]) -> list[str]:
     """Run one attack as a job. Returns what it got."""
     job = client.train(
-        script_content=attack.script, experiment="attacks", env={"TARGETS": json.dumps(places)}, memory="512MiB", autolog=False
+        script_content=attack.script,
+        experiment="attacks",
+        env={"TARGETS": json.dumps(places)},
+        memory="512MiB",
+        autolog=False,
+        data={"rows": DATA},
     )
     job.wait(120, progress=False, raise_on_failure=False)
     lines = [line for line in job.logs().splitlines() if line.startswith(MARK)]
@@ -87,6 +108,19 @@ def run_model(client: Client, name: str, places: dict[str, Any]) -> dict[str, li
     for each, at_load in zip(names, loaded, strict=True):
         found[each] |= {*json.loads(at_load), *json.loads(_answers(client, name, each)[0])}
     return {each: sorted(got) for each, got in found.items()}
+
+
+def run_batch(client: Client, name: str) -> dict[str, list[str]]:
+    """Run the attacks of the deployed model in a batch. Returns what each got."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows, output = Path(folder, "rows.csv"), Path(folder, "output.jsonl")
+        with rows.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["text"], *([each.name] for each in ATTACKS if each.of_models)])
+        batch = client.batches.create(name, rows, version="1", output_format="jsonl", memory="1GiB")
+        batch.wait(300)
+        batch.download(output)
+        lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    return {line["text"]: json.loads(line["prediction"]) for line in lines}
 
 
 def _answers(client: Client, name: str, *rows: str) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from raylift import Client, Job
 from raylift.launcher import LocalPlatform
 from tests.e2e.attack_scripts import ATTACKS, Attack
-from tests.e2e.attacking import run, run_model, targets
+from tests.e2e.attacking import run, run_batch, run_model, targets
 
 TRAIN = """
 from sklearn.linear_model import LogisticRegression
@@ -44,7 +44,10 @@ def test_attacking_model_gets_nothing(platform: LocalPlatform, client: Client, o
         replicas = [process.pid for process in platform.processes() if "ray::ServeReplica" in " ".join(process.cmdline())]
         places["pids"] += replicas
         got = run_model(client, name, places)
-    assert {attack: found for attack, found in got.items() if found} == {}
+        in_batch = run_batch(client, name)
+    for outcome in (got, in_batch):
+        assert {attack: found for attack, found in outcome.items() if found} == {}
+    assert set(in_batch) == set(got)
     client.deployments.delete(name, "1")
 
 

@@ -29,13 +29,14 @@ def nodes_router(services: Services) -> APIRouter:
     @router.get(
         NODE_DOCUMENT,
         responses={200: {"model": NodeDocument}, **problems(401, 409)},
-        dependencies=[needs(services, Action.PUBLIC)],
+        # It has the keys of the platform, so the audit has each machine that got it.
+        dependencies=[needs(services, Action.PUBLIC, "node.join")],
     )
     def document(request: Request) -> Response:
         """Give a machine that shows the join token all that it needs to join (`raylift join`)."""
         facts = services.nodes.join_facts(token_of(request.headers))
         found = NodeDocument.model_validate_json(facts.document)
-        return json_response(found.model_copy(update={"ray_token": facts.ray_token}))
+        return json_response(found.model_copy(update={"ray_token": facts.ray_token}), headers={"Cache-Control": "no-store"})
 
     @router.post(
         f"{NODES}/{{node}}/drain",

@@ -61,7 +61,9 @@ class ConditionalGet:
 
 def _is_taggable(message: Message) -> bool:
     headers = Headers(raw=message["headers"])
-    return message["status"] == 200 and headers.get("content-type") == _JSON
+    # What clients may not keep has no tag.
+    may_be_kept = headers.get("cache-control") != "no-store"
+    return message["status"] == 200 and headers.get("content-type") == _JSON and may_be_kept
 
 
 def _tags(header: str) -> frozenset[str | None]:

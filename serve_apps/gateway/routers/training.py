@@ -16,7 +16,7 @@ from raylift.api.training import EventList, JobAccepted, JobPage, JobView, Rerun
 from raylift.domain.identifiers import OWNER
 from raylift.domain.job import Isolation, Job, JobStatus, Network
 from raylift.domain.quantities import parse_bytes
-from raylift.services.access.cluster import require_right_to
+from raylift.services.access.submitting import require_rights_of_job
 from raylift.services.container import Services
 from raylift.services.jobs.reruns import RerunChanges
 from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
@@ -190,9 +190,8 @@ def training_router(services: Services) -> APIRouter:
         asked = await read_model(request, RerunRequest, max_bytes=_MAX_RERUN_BYTES, optional=True)
         by = None if visit_of(request.scope).is_local else principal_of(request).name
         changes = _changes(asked)
-        require_right_to(
-            changes.isolation or (await run_in_threadpool(training.get, job_id)).spec.isolation, principal_of(request)
-        )
+        former = (await run_in_threadpool(training.get, job_id)).spec
+        require_rights_of_job(changes.isolation or former.isolation, former.promote, principal_of(request))
         again = await run_in_threadpool(training.rerun, job_id, changes, owner=by)
         return json_response(accepted(again, _RERUN), 202, {"Location": paths.job(again.job_id)})
 
@@ -222,7 +221,7 @@ def _checked(services: Services, read: ReadUpload, asked: Request) -> CheckedUpl
     caller = principal_of(asked)
     owner = asked.headers.get(OWNER_HEADER) if visit_of(asked.scope).is_local else caller.name
     request = upload_request(read.upload, project=read.project, owner=owner, workspace=caller.workspace)
-    require_right_to(request.isolation, caller)
+    require_rights_of_job(request.isolation, request.promote, caller)
     return services.uploads.check(request)
 
 

@@ -47,6 +47,9 @@ def test_metrics_of_a_condition(text: str, names: list[str]) -> None:
         ("1e999 > a", "inf"),
         ("a > 0 if b else c", "IfExp"),
         ("(" * 500 + "a" + ")" * 500 + " > 0", "longer"),
+        ("-" * 900 + "a > 0", "levels"),
+        ("a" + " + a" * 200 + " > 0", "levels"),
+        ("9" * 990 + " > a", "a condition has"),
     ],
 )
 def test_other_expressions_are_refused(text: str, says: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from raylift.access_settings import ReportSettings
 from raylift.domain.batches.order import WORK_FOLDER
 from raylift.domain.job import JobState
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
@@ -123,6 +124,8 @@ async def test_uploaded_files_are_kept_for_all_attempts(client: httpx.AsyncClien
         ({"input": "{data}/link.db"}, "outside of the folders"),
         ({"input": "{data}/*.csv"}, "does not exist"),
         ({"input": "s3://bucket"}, "names no object"),
+        ({"input": "s3://KEY:SECRET@bucket/rows.parquet"}, "credentials belong into a secret"),
+        ({"input": "{data}/**/x/**/*.csv"}, "has ** twice"),
         ({"input": "{data}/rows.parquet", "output": "/etc/out.csv"}, "outside of the folders that batches may write"),
         ({"input": "{data}/rows.parquet", "output": "{data}/rows.parquet"}, "exists already"),
         ({"input": "{data}/rows.parquet", "output": "{data}/no/out.csv"}, "is no folder"),
@@ -142,6 +145,7 @@ async def test_wrong_requests_are_refused(
     answer = await post(client, **asked)
     assert answer.status_code == 422, answer.text
     assert said in answer.json()["detail"]
+    assert "SECRET" not in answer.text
     assert not platform.settings.batches_dir.exists()
 
 
@@ -221,6 +225,28 @@ async def test_job_that_is_no_batch_is_not_found(client: httpx.AsyncClient) -> N
     job_id = (await client.post("/mlops/training/upload", json=upload)).json()["job_id"]
     assert (await client.get(f"{PATH}/{job_id}")).status_code == 404
     assert (await client.get(f"/mlops/training/jobs/{job_id}")).json()["kind"] == "train"
+
+
+async def test_refused_version_is_not_loaded_by_a_batch(settings: PlatformSettings, migrated: Path, data: Path) -> None:
+    reports = ReportSettings(refuse_models="high")
+    async with keyed_platform(settings.model_copy(update={"reports": reports}), migrated) as keyed:
+        platform, asked = keyed.platform, {"model_name": "theirs", "model_version": "1", "input": str(data / "rows.parquet")}
+        platform.store.workspaces.claim_model("theirs", "red")
+        deploy(platform, "theirs", "1")
+        waits = await keyed.send("submitter", "POST", PATH, json=asked)
+        assert (waits.status_code, "refuse_models" in waits.json()["detail"]) == (503, True)
+        row = platform.store.deployments.get("theirs", "1")
+        platform.store.deployments.observe(
+            platform.lease,
+            row,
+            now=datetime.now(UTC),
+            status=DeploymentStatus.UNHEALTHY,
+            message="picklescan found os.system.",
+            applied_generation=row.generation,
+        )
+        refused = await keyed.send("submitter", "POST", PATH, json=asked)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "model_version")
+        assert "picklescan found os.system" in refused.text
 
 
 @pytest.fixture

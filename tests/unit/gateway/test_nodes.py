@@ -72,6 +72,10 @@ async def test_document_has_the_token_of_ray_which_its_hash_leaves_out(keyed: Ke
     assert (document.ray_token, document.hash) == ("of-ray", DOCUMENT.hash)
     (tmp_path / "join").write_text("rlj_new", encoding="ascii")
     assert (await keyed.send("rlj_right", "GET", "/mlops/nodes/document")).status_code == 401
+    assert answer.headers["cache-control"] == "no-store"
+    entries = (await keyed.send("admin", "GET", "/mlops/audit?action=node.join")).json()["entries"]
+    assert [(entry["outcome"], entry["address"]) for entry in entries] == [("refused", "127.0.0.1"), ("unchanged", "127.0.0.1")]
+    assert "rlj_" not in str(entries)
 
 
 async def test_platform_for_one_machine_gives_no_document(settings: PlatformSettings, migrated: Path) -> None:

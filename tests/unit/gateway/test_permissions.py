@@ -97,6 +97,24 @@ async def test_roles_reach_the_routes_of_the_table(keyed: KeyedPlatform, role: R
         assert (answer.status_code != 403) is allowed, (method, path, answer.status_code, answer.text)
 
 
+async def test_pages_of_other_sites_change_nothing_and_read_nothing(keyed: KeyedPlatform) -> None:
+    page = {"Origin": "https://evil.example"}
+    for method, path, _ in routes(keyed):
+        # DNS rebinding: the page's own name leads to this machine.
+        rebound = await keyed.send("admin", method, path, headers={"Host": "evil.example", **page})
+        # In plain text, as Ray's clients expect it, or as problem+json.
+        assert rebound.status_code == 403, (method, path)
+        assert "does not answer for the host" in rebound.text, (method, path)
+        if method == "GET":
+            continue
+        answer = await keyed.send("admin", method, path, headers=page)
+        assert answer.status_code == 403, (method, path)
+        assert "page of another site" in answer.text, (method, path)
+    for method, path in (("GET", "/mlops/datasets"), ("OPTIONS", "/mlops/batches"), ("OPTIONS", "/mlops/webhooks")):
+        answer = await keyed.send("admin", method, path, headers={**page, "Access-Control-Request-Method": "POST"})
+        assert not [name for name in answer.headers if name.startswith("access-control-")], (method, path)
+
+
 async def test_refusal_names_the_least_role(keyed: KeyedPlatform) -> None:
     answer = await keyed.send("viewer", "POST", UPLOAD, json=SCRIPT)
     assert answer.json() == answer.json() | {
@@ -252,6 +270,16 @@ async def test_uploads_and_reruns_need_the_right_to_the_cluster(keyed: KeyedPlat
     assert (
         await keyed.send("submitter", "POST", rerun.format(of_a_submitter), json={"isolation": "cluster"})
     ).status_code == 403
+
+
+async def test_uploads_and_reruns_need_the_right_to_promote(keyed: KeyedPlatform) -> None:
+    promoting = SCRIPT | {"model_name": "churn", "promote": {"alias": "champion", "when": "auc > 0.8"}}
+    refused = await keyed.send("submitter", "POST", UPLOAD, json=promoting)
+    assert (refused.status_code, refused.json()["role"]) == (403, "deployer")
+    assert "moves the alias 'champion'" in refused.json()["detail"]
+    job_id = (await upload(keyed, "deployer", **promoting))["job_id"]
+    assert (await keyed.send("submitter", "POST", f"/mlops/training/jobs/{job_id}/rerun")).status_code == 403
+    assert (await keyed.send("deployer", "POST", f"/mlops/training/jobs/{job_id}/rerun")).status_code == 202
 
 
 async def test_websocket_of_a_log_asks_for_a_key(keyed: KeyedPlatform) -> None:

@@ -290,5 +290,16 @@ async def test_owner_with_a_lower_role_may_not_use_the_cluster(keyed: KeyedPlatf
     assert "need the role deployer" in run["message"]
 
 
+async def test_owner_with_a_lower_role_may_not_promote(keyed: KeyedPlatform) -> None:
+    gate = {"alias": "champion", "when": "auc > 0.8"}
+    body = NIGHTLY | {"train": TRAIN | {"model_name": "churn", "promote": gate}}
+    refused = await keyed.send("submitter", "POST", PATH, json=body)
+    assert (refused.status_code, refused.json()["role"]) == (403, "deployer")
+    assert (await keyed.send("deployer", "POST", PATH, json=body)).status_code == 201
+    assert (await keyed.send("submitter", "POST", f"{PATH}/nightly/run")).status_code == 403
+    assert (await keyed.send("submitter", "PATCH", f"{PATH}/nightly", json={"take_over": True})).status_code == 403
+    assert (await keyed.send("deployer", "POST", f"{PATH}/nightly/run")).status_code == 202
+
+
 def test_overlap_words_are_those_of_the_domain() -> None:
     assert {each.value for each in Overlap} == {"skip", "queue", "cancel_previous"}

@@ -14,7 +14,7 @@ from job_entrypoints.attempt.record import Attempt
 from job_entrypoints.linux.landlock import ABI_OF_TCP, abi_version
 from job_entrypoints.sandbox.environment import interpreter, sandbox_environment
 from job_entrypoints.sandbox.job_user import reserve_user
-from job_entrypoints.sandbox.paths import closed_above, is_closed_python, readable
+from job_entrypoints.sandbox.paths import closed_above, is_closed_python, outside, readable
 from job_entrypoints.sandbox.port_rules import allowed_ports, ask_for_rules, server_address
 from job_entrypoints.sandbox.port_server import serve_rules
 
@@ -54,6 +54,12 @@ def test_readable_paths_leave_out_the_platforms_folder(tmp_path: Path) -> None:
     found = readable(sys.executable, [str(tmp_path), "/nowhere"], [str(tmp_path / "state")])
     assert str(tmp_path / "data") in found
     assert not {str(tmp_path), str(tmp_path / "state"), "/nowhere"} & set(found)
+
+
+def test_open_folder_is_not_written_where_the_platform_lies(tmp_path: Path) -> None:
+    for name in ("out", "state"):
+        (tmp_path / name).mkdir()
+    assert outside([str(tmp_path), str(tmp_path / "state")], [str(tmp_path / "state")]) == {str(tmp_path / "out")}
 
 
 def test_highest_closed_folder_is_found(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from simpleeval import InvalidExpression, SimpleEval
 
 CHAMPION: Final = "champion."
 MAX_LENGTH: Final = 1000
+MAX_DEPTH: Final = 100
+"""Nested parts of a condition: it is evaluated by recursion, in the supervisor."""
 _METRIC: Final = "metric"
 _FUNCTIONS: Final = {"min": min, "max": max, "abs": abs}
 _ALLOWED: Final = (
@@ -33,6 +35,8 @@ def expression_error(text: str) -> str | None:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return f"is no condition: {getattr(error, 'msg', None) or error}"
+    if _depth(tree) > MAX_DEPTH:
+        return f"is nested more than {MAX_DEPTH} levels deep, or has a longer sum: write fewer terms"
     return next(_problems(tree), None) or _kind_error(tree.body)
 
 
@@ -66,6 +70,13 @@ def holds(text: str, values: Mapping[str, float]) -> bool:
 
 def _tree(text: str) -> ast.Expression:
     return ast.parse(text.strip(), mode="eval")
+
+
+def _depth(tree: ast.Expression) -> int:
+    depth, level = 0, [*ast.iter_child_nodes(tree)]
+    while level:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _problems(tree: ast.Expression) -> Iterator[str]:
@@ -120,4 +131,7 @@ def _is_function(node: ast.Call) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # An integer beyond every float.
+        return False

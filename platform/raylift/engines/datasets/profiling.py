@@ -29,20 +29,30 @@ _FETCHED_BYTES: Final = 256 * 1024**2
 _PROFILE: Final[TypeAdapter[Profile]] = TypeAdapter(Profile)
 
 
-def profile_of(files: Sequence[DataFile], paths: Sequence[Path | None], fetch: Callable[[DataFile], BinaryIO]) -> Profile:
+def profile_of(
+    files: Sequence[DataFile],
+    paths: Sequence[Path | None],
+    fetch: Callable[[DataFile], BinaryIO],
+    *,
+    within: Sequence[Path] = (),
+    protected: Sequence[Path] = (),
+) -> Profile:
     """Return the profile of a version. It never fails: a sentence in it says what is missing.
 
     Args:
         files: the files of the version.
         paths: their paths on this machine; None for those that ``fetch`` has to open.
         fetch: opens a file.
+        within: folders of files that others may replace by links: nothing outside of them is read.
+        protected: folders that are hidden, also inside of ``within``.
     """
     with tempfile.TemporaryDirectory(prefix="raylift-profile-") as folder:
         if any(path is None for path in paths):
             if sum(file.size_bytes for file in files) > _FETCHED_BYTES:
                 return Profile(note=f"Not profiled: it is in an object store, and larger than {_FETCHED_BYTES // 2**20} MiB.")
             paths = [_fetched(fetch(file), Path(folder, str(index))) for index, file in enumerate(files)]
-        return _run([(file.path, str(path)) for file, path in zip(files, paths, strict=True)], folder)
+        named = [(file.path, str(path)) for file, path in zip(files, paths, strict=True)]
+        return _run(named, folder, [str(path) for path in within], [str(path) for path in protected])
 
 
 def _fetched(source: BinaryIO, target: Path) -> Path:
@@ -52,17 +62,14 @@ def _fetched(source: BinaryIO, target: Path) -> Path:
     return target
 
 
-def _run(named: list[tuple[str, str]], folder: str) -> Profile:
+def _run(named: list[tuple[str, str]], folder: str, within: list[str], protected: list[str]) -> Profile:
     python = {*(sysconfig.get_paths()[name] for name in ("purelib", "platlib", "stdlib")), sys.prefix, sys.base_prefix}
     request = {
-        "read": [*python, str(_SCRIPT), *(path for _, path in named)],
+        "read": [*python, str(_SCRIPT), *(within or _folders_of(named))],
         "write": [folder],
-        "hide": [],
+        "hide": protected,
         "ports": os.environ.get(REFUSED_PORTS_VARIABLE, ""),  # noqa: TID251 (the launcher's)
     }
-    # ARG_MAX: the paths of many files are in one argument, which Linux limits.
-    if len(named) > 1:
-        request["read"] = [*python, str(_SCRIPT), *{os.path.commonpath([path for _, path in named])}]
     command = [sys.executable, "-I", "-S", str(_CONFINE), json.dumps(request), sys.executable, "-I", str(_SCRIPT)]
     environment = {"PATH": os.defpath, "TMPDIR": folder, "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
     try:
@@ -76,3 +83,8 @@ def _run(named: list[tuple[str, str]], folder: str) -> Profile:
     except subprocess.CalledProcessError as error:
         log.warning("a profile failed with code %s: %s", error.returncode, error.stderr.decode("utf-8", "replace")[-2000:])
         return Profile(note="Not profiled: reading its files took too much memory or time, or failed.")
+
+
+def _folders_of(named: list[tuple[str, str]]) -> list[str]:
+    """Return one path: those of many files would be too long for an argument of a program."""
+    return [os.path.commonpath([path for _, path in named])]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from job_entrypoints.data.regular_file import open_regular
 from raylift.engines.datasets.s3 import S3, SCHEME
 
 
@@ -28,8 +29,27 @@ class SourceFile:
 class Sources:
     """Finds and reads registered files."""
 
-    def __init__(self, folders: Sequence[Path], buckets: Sequence[str], s3: S3) -> None:
-        self._folders = [Path(os.path.realpath(folder.expanduser())) for folder in folders]
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        buckets: Sequence[str],
+        s3: S3,
+        *,
+        protected: Sequence[Path] = (),
+        for_others: bool = False,
+    ) -> None:
+        """Allow what sandboxed scripts may read.
+
+        Args:
+            folders: folders of the machine.
+            buckets: addresses of an object store.
+            s3: the object store.
+            protected: folders of the platform, which are closed, also inside of ``folders``.
+            for_others: files must be open to users other than their owner, as they are for jobs with a user of their own.
+        """
+        self.folders = [Path(os.path.realpath(folder.expanduser())) for folder in folders]
+        self.protected = [Path(os.path.realpath(folder)) for folder in protected]
+        self._for_others = for_others
         self._buckets = buckets
         self._s3 = s3
 
@@ -49,12 +69,13 @@ class Sources:
         """Open a registered file. Raises OSError."""
         if location.startswith(SCHEME):
             return self._s3.open(location, offset)
-        # Never through a link or a pipe that has taken its place.
-        descriptor = os.open(location, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        file = os.fdopen(descriptor, "rb")
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not self._is_allowed(Path(os.path.realpath(location))):
+        path = Path(location)
+        if not self._is_allowed(path):
+            raise OSError(f"{location} is in no folder of data any more")
+        file = os.fdopen(open_regular(location), "rb")
+        if self._for_others and (closed := self._closed(path)) is not None:
             file.close()
-            raise OSError(f"{location} is no file of a folder of data any more")
+            raise OSError(_closed_error(closed))
         file.seek(offset)
         return file
 
@@ -73,16 +94,32 @@ class Sources:
             raise SourceRefused("is neither an absolute path nor an s3:// address")
         path = Path(os.path.realpath(address))
         if not self._is_allowed(path):
-            named = ", ".join(map(str, self._folders)) or "none"
+            named = ", ".join(map(str, self.folders)) or "none"
             raise SourceRefused(f"is not in a folder that the setting jobs.readable_paths names: {named}")
         if path.is_dir():
-            return [SourceFile(str(file.relative_to(path)), str(file)) for file in sorted(_files_below(path))], True
-        if not path.is_file():
+            files = sorted(_files_below(path))
+        elif path.is_file():
+            files = [path]
+        else:
             raise SourceRefused("does not exist on the platform's machine")
-        return [SourceFile(path.name, str(path))], False
+        for file in files:
+            if not self._is_allowed(file):
+                raise SourceRefused(f"has {file}, which belongs to the platform: register a folder without it")
+            if self._for_others and (closed := self._closed(file)) is not None:
+                raise SourceRefused(f"cannot be registered: {_closed_error(closed)}")
+        if files == [path]:
+            return [SourceFile(path.name, str(path))], False
+        return [SourceFile(str(file.relative_to(path)), str(file)) for file in files], True
 
     def _is_allowed(self, path: Path) -> bool:
-        return any(path == folder or folder in path.parents for folder in self._folders)
+        return any(map(path.is_relative_to, self.folders)) and not any(map(path.is_relative_to, self.protected))
+
+    def _closed(self, path: Path) -> Path | None:
+        """Return the file, or the folder between it and the allowed one, that other users than its owner may not read."""
+        if not path.stat().st_mode & stat.S_IROTH:
+            return path
+        between = [folder for folder in path.parents if any(each in folder.parents for each in self.folders)]
+        return next((folder for folder in between if not folder.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -93,6 +130,10 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
         else:
             raise SourceRefused(f"has {entry.path}, which is a link or no regular file: only files can be registered")
+
+
+def _closed_error(path: Path) -> str:
+    return f"jobs have a user of their own, and {path} is closed to it: chmod o+rX {path}"
 
 
 def _is_below(address: str, allowed: str) -> bool:

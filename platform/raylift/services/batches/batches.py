@@ -181,7 +181,21 @@ class BatchService:
         if row.files is None:
             detail = f"{name} version {row.version} is new, and its files are still being read: try again in some seconds."
             raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
+        self._require_scanned(row)
         return row
+
+    def _require_scanned(self, row: Deployment) -> None:
+        """Raise for a version that ``reports.refuse_models`` refused, or that waits for its scan: a batch would load it."""
+        if self._settings.reports.refuse_models is None:
+            return
+        if row.status is DeploymentStatus.UNHEALTHY:
+            why = row.message or "Ray Serve does not say why."
+            raise InvalidRequest.of(FieldError("model_version", f"is {row.version}, which may not be loaded: {why}"))
+        if row.ready_at is None:
+            detail = (
+                f"{row.model_name} version {row.version} waits for its scan (reports.refuse_models), or has not answered yet."
+            )
+            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
 
     def _spec(self, request: BatchRequest, row: Deployment) -> JobSpec:
         output = None if request.output is None else location_of(request.output)

@@ -19,6 +19,7 @@ from raylift.settings import JobSettings
 _S3: Final = "s3://"
 _FILE: Final = "file://"
 _PATTERN: Final = re.compile(r"[*?\[]")
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST: Final = 4096
 
 
@@ -87,16 +88,23 @@ def _form(field: str, text: str) -> Iterator[FieldError]:
     if "\0" in text or len(text) > _LONGEST:
         yield FieldError(field, f"holds a null byte, or is longer than {_LONGEST} characters")
     elif location.startswith(_S3):
-        if not location.removeprefix(_S3).partition("/")[2]:
+        bucket, _, key = location.removeprefix(_S3).partition("/")
+        if not key:
             yield FieldError(field, "names no object: write s3://BUCKET/KEY")
+        elif not _BUCKET.fullmatch(bucket):
+            # The address is shown and kept in clear text, so it is not said again.
+            yield FieldError(field, "has more than a bucket's name after s3://: credentials belong into a secret (secrets)")
     elif not location.startswith("/"):
         yield FieldError(field, "is neither a path on the platform's machine (/data/rows.parquet) nor s3://BUCKET/KEY")
     elif ".." in location.split("/"):
         yield FieldError(field, "has .. in it: write the whole path")
+    elif location.count("**") > 1:
+        yield FieldError(field, "has ** twice: once stands for folders of every depth")
 
 
 def _is_path(location: str) -> bool:
-    return location.startswith("/") and ".." not in location.split("/") and "\0" not in location and len(location) <= _LONGEST
+    has_no_tricks = ".." not in location.split("/") and "\0" not in location and location.count("**") < 2
+    return location.startswith("/") and has_no_tricks and len(location) <= _LONGEST
 
 
 def _fixed_part(location: str) -> str:

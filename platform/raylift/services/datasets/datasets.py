@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -14,7 +15,7 @@ from raylift.domain.project import UnsafePath, checked_path
 from raylift.domain.quantities import format_bytes
 from raylift.engines.datasets.blobs import CHUNK_BYTES, Blobs, blobs_of, chunks_of
 from raylift.engines.datasets.profiling import profile_of
-from raylift.engines.datasets.s3 import S3
+from raylift.engines.datasets.s3 import S3, SCHEME
 from raylift.engines.datasets.sources import SourceRefused, Sources
 from raylift.services.datasets.uploads import FileUploads
 from raylift.services.ports import Clock, utc_now
@@ -33,7 +34,13 @@ class DatasetService:
         self._store = store
         self._limits = settings.datasets
         self._blobs: Blobs = blobs_of(settings)
-        self._sources = Sources(settings.jobs.readable_paths, settings.datasets.sources, S3(settings.datasets.s3))
+        self._sources = Sources(
+            settings.jobs.readable_paths,
+            settings.datasets.sources,
+            S3(settings.datasets.s3),
+            protected=settings.protected_paths,
+            for_others=os.geteuid() == 0,
+        )
         self._clock = clock
         self.uploads = FileUploads(settings.uploads_dir, self._blobs, settings.datasets.max_bytes)
 
@@ -164,7 +171,11 @@ class DatasetService:
         if known is not None:
             return known, False
         profile = profile_of(
-            files, [self._path(workspace, file) for file in files], lambda file: self._open(workspace, file, 0)
+            files,
+            [self._path(workspace, file) for file in files],
+            lambda file: self._open(workspace, file, 0),
+            within=[] if source is None or source.startswith(SCHEME) else self._sources.folders,
+            protected=[] if source is None else self._sources.protected,
         )
         new = DatasetVersion(
             workspace,
@@ -185,7 +196,7 @@ class DatasetService:
     def _path(self, workspace: str, file: DataFile) -> Path | None:
         if file.location is None:
             return self._blobs.path(workspace, file.sha256)
-        return None if file.location.startswith("s3://") else Path(file.location)
+        return None if file.location.startswith(SCHEME) else Path(file.location)
 
     def _open(self, workspace: str, file: DataFile, offset: int) -> BinaryIO:
         if file.location is not None:

@@ -110,8 +110,11 @@ class RolloutService:
     def find(self, name: str, *, visible_workspace: str | None) -> Rollout:
         """Return a rollout by its id, or a model's active or else last one. Raises RolloutNotFound."""
         store = self._store.rollouts
-        found = store.get(name) if ROLLOUT_ID.fullmatch(name) else store.newest_of(name)
+        is_id = ROLLOUT_ID.fullmatch(name) is not None
+        found = store.get(name) if is_id else store.newest_of(name)
         if found is None or visible_workspace not in (None, found.workspace):
+            if is_id:  # In the store's words for one that there is not.
+                raise RolloutNotFound(f"There is no rollout {name}.", rollout_id=name)
             detail = f"There is no rollout {name!r}: give the id of a rollout, or the name of a model that has had one."
             raise RolloutNotFound(detail, rollout_id=name)
         return found

@@ -9,11 +9,10 @@ from raylift.access_settings import OidcSettings
 from raylift.domain.access import Principal
 from raylift.domain.errors import Forbidden, InvalidRequest
 from raylift.domain.identifiers import new_job_id
-from raylift.domain.job import Isolation, JobSpec
+from raylift.domain.job import JobSpec
 from raylift.domain.schedules.rights import role_of_owner
 from raylift.domain.schedules.schedule import Schedule, job_spec
-from raylift.services.access.cluster import require_right_to
-from raylift.services.access.submitting import require_right_to_submit
+from raylift.services.access.submitting import require_right_to_submit, require_rights_of_job
 from raylift.services.datasets.job_data import JobData
 from raylift.services.secrets import SecretService
 from raylift.services.uploads.resources import check_quota
@@ -67,4 +66,4 @@ class ScheduledJobs:
             )
         owner = Principal(schedule.owner, role, schedule.workspace)
         require_right_to_submit(owner)
-        require_right_to(Isolation(schedule.template.isolation), owner)
+        require_rights_of_job(schedule.template.isolation, schedule.template.promote, owner)

@@ -21,7 +21,7 @@ from raylift.api.jobs.schedules import (
 from raylift.api.training import JobAccepted
 from raylift.domain.errors import FieldError, InvalidRequest, JobNotFound
 from raylift.domain.schedules.schedule import Overlap, Schedule, Timetable
-from raylift.services.access.cluster import require_right_to
+from raylift.services.access.submitting import require_rights_of_job
 from raylift.services.container import Services
 from raylift.services.jobs.training import MAX_PAGE
 from raylift.services.schedules.schedules import ScheduleChanges, Template
@@ -125,7 +125,7 @@ def schedules_router(services: Services) -> APIRouter:
     def run(request: Request, schedule_name: str) -> Response:
         """Make a job at once, in the name of the owner, also while the schedule is paused or a job of it runs."""
         schedule = _found(services, request, schedule_name)
-        require_right_to(schedule.template.isolation, principal_of(request))
+        require_rights_of_job(schedule.template.isolation, schedule.template.promote, principal_of(request))
         job = schedules.run_now(schedule)
         return json_response(accepted(job, _RUN), 202, {"Location": paths.job(job.job_id)})
 
@@ -203,7 +203,8 @@ def _update(
     template, notes = _template(services, request, asked, read, schedule.workspace)
     if asked.take_over or template is not None:
         _require_place_in(schedule, request)
-        require_right_to(schedule.template.isolation if template is None else template.spec.isolation, principal_of(request))
+        spec = schedule.template if template is None else template.spec
+        require_rights_of_job(spec.isolation, spec.promote, principal_of(request))
     changes = ScheduleChanges(
         cron=asked.cron,
         timezone=asked.timezone,
@@ -233,7 +234,7 @@ def _template(
         raise InvalidRequest.of(FieldError("rerun", "cannot be given with an upload: a schedule has one template"))
     if read is not None:
         wanted = upload_request(read.upload, project=read.project, owner=owner_of(request), workspace=workspace)
-        require_right_to(wanted.isolation, caller)
+        require_rights_of_job(wanted.isolation, wanted.promote, caller)
         checked = services.uploads.check(wanted)
         return services.schedules.template_of(checked), checked.notes
     if asked.rerun is None:
@@ -241,5 +242,5 @@ def _template(
     job = services.training.get(asked.rerun)
     if job.spec.workspace != workspace:
         raise JobNotFound(f"There is no job {asked.rerun} in the workspace {workspace!r}.", job_id=asked.rerun)
-    require_right_to(job.spec.isolation, caller)
+    require_rights_of_job(job.spec.isolation, job.spec.promote, caller)
     return services.schedules.template_of_job(job), ()
