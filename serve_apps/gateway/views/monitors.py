@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from raylift.api.monitoring import monitors as wire
 from raylift.domain.monitoring.monitor import Alert, Figures, Monitor, MonitorSettings, Window
+from raylift.domain.monitoring.quality_window import QualityWindow
 from raylift.domain.monitoring.reference import Reference
 from raylift.services.monitoring.monitors import MonitorOverview
 
@@ -21,6 +22,7 @@ def monitor_view(overview: MonitorOverview) -> wire.MonitorView:
         since=monitor.since if _status(monitor) == "watching" else None,
         open_alerts=[alert_view(alert) for alert in overview.open_alerts],
         windows=[window_view(window) for window in overview.windows],
+        quality=[quality_window_view(window) for window in overview.quality],
     )
 
 
@@ -37,6 +39,11 @@ def window_view(window: Window) -> wire.WindowView:
         is_compared=window.is_compared,
         figures=[_figures_view(figures) for figures in window.figures],
     )
+
+
+def quality_window_view(window: QualityWindow) -> wire.QualityWindowView:
+    found = asdict(window)
+    return wire.QualityWindowView.model_validate(found | {"start": window.start_at, "end": window.end_at})
 
 
 def alert_view(alert: Alert) -> wire.AlertView:

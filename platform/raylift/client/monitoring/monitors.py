@@ -1,4 +1,4 @@
-"""The watch over versions: drift of inputs and answers, and its alerts."""
+"""The watch over versions: drift of inputs and answers, volume, quality, and its alerts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from raylift.api import paths
-from raylift.api.monitoring.monitors import AlertPage, AlertView, MonitorView, WindowPage, WindowView
+from raylift.api.monitoring.monitors import (
+    AlertPage,
+    AlertView,
+    MonitorView,
+    QualityWindowPage,
+    QualityWindowView,
+    WindowPage,
+    WindowView,
+)
 from raylift.client.http.part import Part
 
 
@@ -23,8 +31,8 @@ class Monitors(Part):
         Args:
             name: The model.
             version: Its version.
-            settings: Fields of ``MonitorSettings``: enabled, window_seconds, minimum_rows, consecutive_windows,
-                drift_threshold, missing_threshold, unseen_threshold, range_threshold, segment_column.
+            settings: Fields of ``MonitorSettings``, such as window_seconds, drift_threshold, segment_column,
+                minimum_volume or quality_drop.
 
         Raises:
             InvalidRequest: E.g. the segment's column has no categories.
@@ -35,6 +43,11 @@ class Monitors(Part):
     def windows(self, name: str, version: str | int) -> Iterator[WindowView]:
         """Iterate over the closed windows, newest first. Pages are fetched when needed."""
         for page in self._connection.pages(WindowPage, paths.monitor(name, version, "windows"), {"limit": 100}):
+            yield from page.windows
+
+    def quality(self, name: str, version: str | int) -> Iterator[QualityWindowView]:
+        """Iterate over the windows of volume and of quality from feedback, newest first. Pages are fetched when needed."""
+        for page in self._connection.pages(QualityWindowPage, paths.monitor(name, version, "quality"), {"limit": 100}):
             yield from page.windows
 
     def alerts(self, name: str, version: str | int) -> Iterator[AlertView]:

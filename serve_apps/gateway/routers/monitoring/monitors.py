@@ -7,13 +7,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from raylift.api.monitoring.monitors import AlertPage, MonitorSettings, MonitorView, WindowPage
+from raylift.api.monitoring.monitors import AlertPage, MonitorSettings, MonitorView, QualityWindowPage, WindowPage
 from raylift.api.paths import MLOPS
 from raylift.services.container import Services
 from serve_apps.gateway.access.permissions import Action, Kind, needs
 from serve_apps.gateway.http.bodies import read_model
 from serve_apps.gateway.http.responses import json_body, json_response, problems
-from serve_apps.gateway.views.monitors import alert_view, monitor_view, settings_of, window_view
+from serve_apps.gateway.views.monitors import alert_view, monitor_view, quality_window_view, settings_of, window_view
 
 _MAX_BODY_BYTES: Final = 64 * 1024
 _PATH: Final = "/models/{name}/versions/{version}/monitor"
@@ -55,6 +55,17 @@ def monitors_router(services: Services) -> APIRouter:
         """List windows with the figures of each column, newest first."""
         page = monitors.windows(name, version, limit=limit, cursor=cursor or None)
         return json_response(WindowPage(windows=list(map(window_view, page.windows)), next_cursor=page.next_cursor))
+
+    @router.get(
+        f"{_PATH}/quality",
+        responses={200: {"model": QualityWindowPage}, **problems(404, 422, 503)},
+        dependencies=[needs(services, Action.READ, of=Kind.MODEL)],
+    )
+    def quality(name: str, version: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
+        """List windows of volume and of quality from feedback, newest first."""
+        page = monitors.quality_windows(name, version, limit=limit, cursor=cursor or None)
+        shown = list(map(quality_window_view, page.windows))
+        return json_response(QualityWindowPage(windows=shown, next_cursor=page.next_cursor))
 
     @router.get(
         f"{_PATH}/alerts",
