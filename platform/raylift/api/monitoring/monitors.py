@@ -186,3 +186,41 @@ class WindowPage(BaseModel):
 class AlertPage(BaseModel):
     alerts: Annotated[list[AlertView], Field(description="Newest first.")]
     next_cursor: str | None
+
+
+class ReportBody(BaseModel):
+    """Body of ``POST …/monitor/reports``. Omitted fields get their defaults."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Annotated[
+        datetime | None, Field(description="Requests from then on. null: since the start of the newest window, or for a day.")
+    ] = None
+    until: Annotated[datetime | None, Field(description="null: now.")] = None
+    reference: Annotated[
+        str | None,
+        Field(
+            max_length=300,
+            description="Dataset to compare with: name or name@version. null: that of its training, or requests before since.",
+        ),
+    ] = None
+
+
+class DriftReportView(BaseModel):
+    """A report of drift: a job, whose run in MLflow has the report."""
+
+    job_id: str
+    status: str
+    message: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    since: datetime
+    until: datetime
+    reference: Annotated[str, Field(description="The dataset, or the times of the requests that are the reference.")]
+    run_id: Annotated[str | None, Field(description="Run in MLflow; null before it exists.")]
+    artifact: Annotated[str | None, Field(description="Path among the run's artifacts; null before the report is complete.")]
+
+
+class DriftReportPage(BaseModel):
+    reports: Annotated[list[DriftReportView], Field(description="Newest first.")]
+    next_cursor: str | None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 
-from raylift.api.monitoring.monitors import FiguresView, MonitorView, QualityWindowView
+from raylift.api.monitoring.monitors import DriftReportView, FiguresView, MonitorView, QualityWindowView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.printing import cell, print_facts, print_table, say
 from raylift.cli.session import Session, command
@@ -23,6 +24,7 @@ def _at_least(help_: str, least: float) -> Any:
 
 def register(app: typer.Typer) -> None:
     command(app, "monitor", MonitorView, _print)(monitor)
+    command(app, "monitor-report", DriftReportView, _print_report, takes_owner=True)(monitor_report)
 
 
 def monitor(
@@ -48,9 +50,7 @@ def monitor(
     segment: Annotated[str | None, typer.Option(help='Column by whose values to compare; "" for none.')] = None,
 ) -> Any:
     """Show drift, volume, quality and alerts of a model version, or change what is watched."""
-    name, slash, version = watched.rpartition("/")
-    if not slash or not name or not version:
-        raise wrong_usage("MODEL/VERSION", f"{watched!r} is not of the form churn/3")
+    name, version = _version_of(watched)
     given = {
         "enabled": on,
         "window_seconds": window,
@@ -77,6 +77,50 @@ def monitor(
     monitors = session.client.monitors
     found = monitors.set(name, version, **changes) if changes else monitors.get(name, version)
     return found.model_dump(mode="json")
+
+
+def monitor_report(
+    session: Session,
+    watched: Watched,
+    hours: Annotated[float | None, typer.Option(help="Hours back from now; default: the newest window.", min=0.01)] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Dataset to compare with, such as churn-train@3; default: that of its training, or earlier requests."
+        ),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait until the report is complete.")] = False,
+) -> Any:
+    """Make a full report of drift as a job: logged requests against a reference, by Evidently."""
+    name, version = _version_of(watched)
+    since = None if hours is None else timedelta(hours=hours)
+    found = session.client.monitors.report(name, version, since=since, reference=reference)
+    if follow:
+        session.client.jobs.get(found.job_id).wait()
+        made = session.client.monitors.reports(name, version)
+        found = next((each for each in made if each.job_id == found.job_id), found)
+    return found.model_dump(mode="json")
+
+
+def _version_of(watched: str) -> tuple[str, str]:
+    name, slash, version = watched.rpartition("/")
+    if not slash or not name or not version:
+        raise wrong_usage("MODEL/VERSION", f"{watched!r} is not of the form churn/3")
+    return name, version
+
+
+def _print_report(found: DriftReportView) -> None:
+    print_facts(
+        [
+            ("job", found.job_id),
+            ("status", found.status),
+            ("requests", f"{cell(found.since)} to {cell(found.until)}"),
+            ("reference", found.reference),
+            ("run", found.run_id),
+            ("artifact", found.artifact),
+            ("message", found.message),
+        ]
+    )
 
 
 def _print(found: MonitorView) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raylift.api import paths
 from raylift.api.monitoring.monitors import (
     AlertPage,
     AlertView,
+    DriftReportPage,
+    DriftReportView,
     MonitorView,
     QualityWindowPage,
     QualityWindowView,
@@ -54,3 +57,38 @@ class Monitors(Part):
         """Iterate over the alerts, open and ended ones, newest first. Pages are fetched when needed."""
         for page in self._connection.pages(AlertPage, paths.monitor(name, version, "alerts"), {"limit": 100}):
             yield from page.alerts
+
+    def report(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        reference: str | None = None,
+    ) -> DriftReportView:
+        """Start the job of a full report: logged requests against a reference, by Evidently.
+
+        ``client.jobs.get(report.job_id).wait()`` waits for it; ``reports`` then has its run and artifact.
+
+        Args:
+            name: The model.
+            version: Its version.
+            since: Requests from then on, or from so long ago. None: since the start of the newest window, or for a day.
+            until: None: now.
+            reference: Dataset, ``churn-train@3``. None: the one of its training, or the requests before ``since``.
+
+        Raises:
+            InvalidRequest: The payload log has no requests of this time, or there is no reference.
+        """
+        start = datetime.now(UTC) - since if isinstance(since, timedelta) else since
+        moments = {"since": start, "until": until}
+        body = {key: moment.isoformat() for key, moment in moments.items() if moment is not None}
+        if reference is not None:
+            body["reference"] = reference
+        return self._connection.view(DriftReportView, "POST", paths.monitor(name, version, "reports"), json=body)
+
+    def reports(self, name: str, version: str | int) -> Iterator[DriftReportView]:
+        """Iterate over the reports of one version, newest first. Pages are fetched when needed."""
+        for page in self._connection.pages(DriftReportPage, paths.monitor(name, version, "reports"), {"limit": 100}):
+            yield from page.reports

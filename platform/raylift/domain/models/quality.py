@@ -44,7 +44,7 @@ class Quality:
 
 def pairs_of(answer: Any, truth: Any) -> list[Pair]:
     """Join an answer's rows with a request's true values. Returns none where their numbers differ."""
-    predicted = _rows(answer)
+    predicted = predictions_of(answer)
     true = cast("list[Any]", truth) if isinstance(truth, list) else [truth]
     return list(zip(predicted, true, strict=True)) if len(predicted) == len(true) else []
 
@@ -101,8 +101,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _rows(answer: Any) -> list[Any]:
-    """Return the predictions of an answer, of any protocol."""
+def predictions_of(answer: Any) -> list[Any]:
+    """Return the predictions of an answer of any protocol; none of another body."""
     found: Any = None
     match answer:
         case {"predictions": found}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
@@ -80,10 +81,9 @@ def _auc_error(auc: float, positives: int, negatives: int) -> float:
 
 def _losses(truth: Any, scores: Any) -> list[float]:
     """Return the logarithmic loss of each row, with scikit-learn's bounds of probabilities."""
-    least = np.finfo(np.float64).eps
-    bounded: Any = np.clip(scores, least, 1 - least)
-    said: Any = np.where(truth, bounded, 1 - bounded)
-    return (-np.log(said)).tolist()
+    least = sys.float_info.epsilon
+    bounded = [min(max(score, least), 1 - least) for score in scores.tolist()]
+    return [-math.log(score if is_second else 1 - score) for score, is_second in zip(bounded, truth.tolist(), strict=True)]
 
 
 def _calibration_interval(truth: Any, scores: Any) -> dict[str, float]:
