@@ -33,7 +33,7 @@ class ReportImpossible(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a report says in short."""
+    """Summary of a report."""
 
     rows: int
     reference_rows: int

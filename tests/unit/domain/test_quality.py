@@ -66,7 +66,7 @@ def test_interval_of_an_accuracy_is_wilsons() -> None:
     assert (quality.accuracy_low, quality.accuracy_high) == pytest.approx((wilson.low, wilson.high), rel=1e-12)
 
 
-def test_errors_are_those_of_scikit_learn_with_the_interval_of_the_mean_square() -> None:
+def test_errors_and_their_interval_are_those_of_the_libraries() -> None:
     random = np.random.default_rng(0)
     truth = random.normal(size=300)
     predicted = truth + random.normal(size=300)

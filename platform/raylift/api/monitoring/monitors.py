@@ -44,7 +44,7 @@ class MonitorSettings(BaseModel):
         Field(max_length=500, description="Column of categories: its 5 most frequent values are compared by themselves, too."),
     ] = None
     minimum_volume: Annotated[
-        int | None, Field(ge=1, description="Rows that the version must answer in a window; 1 tells of silence. null: any.")
+        int | None, Field(ge=1, description="Rows that the version must answer in a window; 1 finds silence. null: any.")
     ] = None
     volume_drop: Annotated[
         float | None,

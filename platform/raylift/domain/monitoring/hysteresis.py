@@ -15,7 +15,7 @@ BELOW: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a window says about one check."""
+    """A check of a window: its value, and whether that speaks for or against an alert."""
 
     check: Check
     feature: str

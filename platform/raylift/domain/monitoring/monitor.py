@@ -55,7 +55,7 @@ class MonitorSettings:
     segment_column: str | None = None
     """Column of categories, for whose most frequent values everything is also compared."""
     minimum_volume: int | None = None
-    """Rows that the version must answer in a window; 1 tells of silence. None: any number is fine."""
+    """Rows that the version must answer in a window; 1 finds silence. None: any number is fine."""
     volume_drop: float | None = None
     """Share by which rows may be fewer than in the same window of the last seven days. None: they are not compared."""
     minimum_feedback: int = 100

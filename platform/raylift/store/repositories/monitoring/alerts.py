@@ -1,4 +1,4 @@
-"""Alerts of monitors in the store, with all that tells of them."""
+"""Alerts of monitors in the store, with their events and their entries of the audit."""
 
 from __future__ import annotations
 
