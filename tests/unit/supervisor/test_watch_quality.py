@@ -14,7 +14,7 @@ import pytest
 from raylift.domain.lease import SUPERVISOR
 from raylift.domain.models import counters
 from raylift.domain.models.counters import ProcessKind
-from raylift.domain.models.feedback import Feedback
+from raylift.domain.models.feedback import Feedback, Truth
 from raylift.domain.monitoring.monitor import MonitorSettings
 from raylift.domain.monitoring.quality_window import QualityWindow
 from raylift.domain.monitoring.reference import ColumnKind, Reference, ReferenceColumn
@@ -64,7 +64,7 @@ class JudgedVersion:
         at = self.now - DELAY + timedelta(minutes=1)
         plans = self.random.choice(["basic", "pro"], rows).tolist()
         hits = self.random.random(rows) < right
-        truth = [int(hit) if plan != wrong_plan else 0 for hit, plan in zip(hits, plans, strict=True)]
+        truth: list[Truth] = [int(hit) if plan != wrong_plan else 0 for hit, plan in zip(hits, plans, strict=True)]
         body = json.dumps({"inputs": {"plan": plans}})
         outputs = json.dumps({"predictions": [1] * rows})
         request_id = f"r{self.requests}"
