@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -44,7 +46,7 @@ def drawn() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def test_kolmogorov_smirnov_is_scipys(drawn: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
     before, now = drawn
     found = figures_of(histogram(before), histogram(now))
-    expected = stats.ks_2samp(binned(before), binned(now), method="asymp")
+    expected: Any = stats.ks_2samp(binned(before), binned(now), method="asymp")
     assert found.ks == pytest.approx(expected.statistic, rel=1e-12)
     # SciPy takes the effective number of rows as a whole one.
     assert found.ks_p == pytest.approx(stats.kstwobign.sf(expected.statistic * np.sqrt(1000 * 400 / 1400)), rel=1e-9)
@@ -52,7 +54,7 @@ def test_kolmogorov_smirnov_is_scipys(drawn: tuple[NDArray[np.float64], NDArray[
 
 def test_chi_square_is_scipys(drawn: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
     before, now = map(histogram, drawn)
-    expected = stats.chi2_contingency(np.array([before, now]), correction=False)
+    expected: Any = stats.chi2_contingency(np.array([before, now]), correction=False)
     assert figures_of(before, now).chi_square_p == pytest.approx(expected.pvalue, rel=1e-9)
 
 
