@@ -10,6 +10,8 @@ import sys
 import time
 from collections import Counter
 
+from job_entrypoints.contract import word_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -143,10 +145,3 @@ def _categories(known: list[Any]) -> dict[str, Any]:
         "counts": [*(count for _, count in top), sum(count for _, count in others)],
         "others": [word for word, _ in others],
     }
-
-
-def word_of(value: Any) -> str:
-    """Return a value as the profile names it: 1, 1.0 and "1" are the same, because JSON and frames differ in them."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

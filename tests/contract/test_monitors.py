@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from raylift.domain.errors import StaleLease, StaleMonitor
 from raylift.domain.identifiers import new_webhook_id
 from raylift.domain.lease import SUPERVISOR, Lease
 from raylift.domain.models.counters import ProcessKind
+from raylift.domain.models.quality import Quality
 from raylift.domain.monitoring.monitor import Alert, Check, Figures, MonitorSettings, MonitorState, Window
+from raylift.domain.monitoring.quality_window import QualityWindow, Score, ScoreState
 from raylift.domain.monitoring.reference import (
     SEEN,
     ColumnKind,
@@ -122,6 +125,39 @@ def test_settings_of_a_user_restart_the_streaks_and_win_over_a_window(store: Sto
         store.monitors.close_window(lease, monitor, window(NOW), MonitorState(), raised=[], ended=[], now=NOW + HOUR)
     (head,) = store.monitors.heads()
     assert (head.key, head.has_reference, head.is_read) == (VERSION, True, True)
+
+
+def test_window_of_quality_is_stored_once_with_its_alerts(store: Store) -> None:
+    webhook_id, lease = hook(store), lease_of(store)
+    store.monitors.begin(lease, *VERSION, REFERENCE, NOW)
+    monitor = store.monitors.find(*VERSION)
+    assert monitor is not None
+    store.monitors.begin_scores(lease, monitor, ScoreState(5.0, NOW), NOW)
+    monitor = store.monitors.find(*VERSION)
+    assert monitor is not None
+    assert (monitor.scored_until, monitor.scores) == (NOW, ScoreState(5.0, NOW))
+    quality = Quality(120, accuracy=0.7, accuracy_low=0.6, accuracy_high=0.8)
+    scores = [Score(None, quality, ("accuracy",)), Score("plan=pro", quality)]
+    found = QualityWindow(*VERSION, NOW, NOW + HOUR, 900, 1000.0, 3, 2, NOW, scores, "2")
+    state = ScoreState(905.0, NOW + HOUR, {"": quality}, {"volume||requests": 1})
+    close = store.monitors.close_quality
+    close(lease, monitor, found, state, raised=[alert(1), replace(alert(2), segment="plan=pro")], ended=[], now=NOW + HOUR)
+    again = store.monitors.find(*VERSION)
+    assert again is not None
+    assert (again.scored_until, again.scores, again.since) == (NOW + HOUR, state, NOW)
+    assert store.monitors.quality_windows(*VERSION, limit=5).windows == [found]
+    assert store.monitors.rows_of_windows(*VERSION, [NOW, NOW + HOUR]) == [900]
+    with pytest.raises(StaleMonitor):
+        close(lease, monitor, found, state, raised=[], ended=[], now=NOW + HOUR)
+    # Other settings end alerts that no window could end, and tell that, too.
+    store.monitors.set(*VERSION, MonitorSettings(segment_column="plan"), NOW + HOUR)
+    assert [each.alert_id for each in store.monitors.open_alerts(*VERSION)] == ["alert_1"]
+    store.monitors.set(*VERSION, MonitorSettings(enabled=False), NOW + HOUR)
+    assert store.monitors.open_alerts(*VERSION) == []
+    assert [len(each["ended"]) for each in told(store, webhook_id)] == [0, 1, 1]
+    assert store.monitors.set(*VERSION, MonitorSettings(), NOW + HOUR).scored_until is None
+    assert store.monitors.forget_before(NOW + 2 * HOUR) is False
+    assert store.monitors.quality_windows(*VERSION, limit=5).windows == []
 
 
 def test_pages_follow_each_other_and_old_windows_go(store: Store) -> None:

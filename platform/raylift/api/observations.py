@@ -83,15 +83,14 @@ class SeriesView(BaseModel):
     points: list[SeriesPoint]
 
 
-class QualityPoint(BaseModel):
-    """Quality of the predictions whose true values came in one interval."""
+class QualityFigures(BaseModel):
+    """Quality of predictions whose true values came."""
 
-    start: datetime
     rows: Annotated[int, Field(description="Rows with a true value and an answer in the payload log.")]
     accuracy: Annotated[float | None, Field(description="Share of equal classes, 0 to 1; null for numbers.")]
     rmse: Annotated[float | None, Field(description="Root of the mean squared error, in the target's unit; null for classes.")]
     mae: Annotated[float | None, Field(description="Mean absolute error, in the target's unit; null for classes.")]
-    accuracy_low: Annotated[float | None, Field(description="Bounds of the interval of 95 %; likewise of rmse and auc.")] = None
+    accuracy_low: Annotated[float | None, Field(description="Bounds of the interval of 95 %; likewise of the others.")] = None
     accuracy_high: float | None = None
     rmse_low: float | None = None
     rmse_high: float | None = None
@@ -104,6 +103,16 @@ class QualityPoint(BaseModel):
     calibration_error: Annotated[
         float | None, Field(description="Mean distance of a probability from the share of rows that it came true for.")
     ] = None
+    log_loss_low: float | None = None
+    log_loss_high: float | None = None
+    calibration_error_low: float | None = None
+    calibration_error_high: float | None = None
+
+
+class QualityPoint(QualityFigures):
+    """Quality of the predictions whose true values came in one interval."""
+
+    start: datetime
 
 
 class QualityView(BaseModel):

@@ -107,7 +107,7 @@ def feedback(name: str, number: str | int) -> str:
 
 
 def monitor(name: str, number: str | int, what: str = "") -> str:
-    """Return the path of a version's monitor, or of ``what`` below it: windows, alerts."""
+    """Return the path of a version's monitor, or of ``what`` below it: windows, quality, alerts."""
     return version(name, number) + "/monitor" + (f"/{what}" if what else "")
 
 

@@ -60,7 +60,7 @@ class ClientParts:
 
     @cached_property
     def monitors(self) -> Monitors:
-        """Monitors of versions: get, set, windows, alerts."""
+        """Monitors of versions: get, set, windows, quality, alerts."""
         return Monitors(self._connection)
 
     @cached_property

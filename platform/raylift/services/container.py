@@ -32,6 +32,7 @@ from raylift.services.models.metrics import ObservationService
 from raylift.services.models.quality import QualityService
 from raylift.services.models.registry import ModelService
 from raylift.services.monitoring.monitors import MonitorService
+from raylift.services.monitoring.reports import DriftReports
 from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
@@ -83,6 +84,7 @@ class Services:
     observations: ObservationService
     quality: QualityService
     monitors: MonitorService
+    drift_reports: DriftReports
     health: HealthService
     callers: Callers
     keys: KeyService
@@ -172,6 +174,7 @@ class Services:
             observations=ObservationService(store, registry, settings.counters_dir, clock=clock),
             quality=QualityService(store, registry, settings.payloads_dir, clock=clock),
             monitors=MonitorService(store, registry, clock=clock),
+            drift_reports=DriftReports(store, registry, uploads, training, settings.payloads_dir, clock=clock),
             health=HealthService(
                 {
                     "store": store.ping,

@@ -133,6 +133,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.jobs.start_jobs import JobStarter
     from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
     from raylift.supervisor.loop import Subjects, Supervisor
+    from raylift.supervisor.monitors.quality_watch import QualityWatch
     from raylift.supervisor.monitors.watch import MonitorWatch
     from raylift.supervisor.periodic import periodic_tasks
     from raylift.supervisor.rollouts.execute import RolloutExecutor
@@ -176,7 +177,7 @@ def _assemble(settings: PlatformSettings) -> Any:
         clock=_now,
         monotonic=monotonic,
     )
-    traffic = TrafficService(store, registry)
+    traffic, quality = TrafficService(store, registry), QualityService(store, registry, settings.payloads_dir)
     subjects = Subjects(
         starter=JobStarter(settings, store, cluster, view, ray_view, jobs, placement, gangs, job_tasks, monotonic),
         watcher=JobWatcher(settings, view, ray_view, jobs, adoption, job_tasks, _now),
@@ -190,13 +191,7 @@ def _assemble(settings: PlatformSettings) -> Any:
             registry=RegistrySync(settings, store, registry, tracking, _now),
             retention=Retention(settings, store, _now),
             schedules=ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), _now),
-            rollouts=RolloutExecutor(
-                store,
-                traffic,
-                QualityService(store, registry, settings.payloads_dir),
-                settings.counters_dir,
-                _now,
-            ),
+            rollouts=RolloutExecutor(store, traffic, quality, settings.counters_dir, _now),
             gates=GateExecutor(store, registry, traffic, RolloutService(store, registry, traffic), _now),
             webhooks=WebhookDeliverer(
                 store,
@@ -210,6 +205,7 @@ def _assemble(settings: PlatformSettings) -> Any:
             keys=_key_publisher(settings, store, open_map),
             nodes=nodes,
             monitors=MonitorWatch(store, registry, sketches_directory(settings.state_dir), _now),
+            quality=QualityWatch(store, quality, settings.counters_dir, _now, settings.observability.payload_file_seconds),
             live_jobs=LiveJobsPublisher(store, LiveJobs(settings.state_dir / "mlflow" / LIVE_JOBS_FILE), _now)
             if settings.mlflow_secret
             else None,

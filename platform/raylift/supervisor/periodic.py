@@ -17,6 +17,7 @@ from raylift.supervisor.housekeeping.publish_keys import PAUSE_SECONDS, KeyPubli
 from raylift.supervisor.housekeeping.publish_live_jobs import LiveJobsPublisher
 from raylift.supervisor.housekeeping.retention import Retention
 from raylift.supervisor.jobs.gangs import Gangs
+from raylift.supervisor.monitors.quality_watch import QualityWatch
 from raylift.supervisor.monitors.watch import MonitorWatch
 from raylift.supervisor.nodes.agents import PAUSE_SECONDS as NODES_PAUSE_SECONDS
 from raylift.supervisor.nodes.agents import NodeUpkeep
@@ -53,6 +54,7 @@ def periodic_tasks(
     webhooks: WebhookDeliverer,
     series: SeriesRecorder,
     monitors: MonitorWatch,
+    quality: QualityWatch,
     keys: KeyPublisher | None,
     nodes: NodeUpkeep | None,
     live_jobs: LiveJobsPublisher | None,
@@ -80,6 +82,7 @@ def periodic_tasks(
         *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),
         PeriodicTask("series of versions", 5.0, lambda _: series.sample()),
         PeriodicTask("windows of monitors", 2.0, monitors.close_windows),
+        PeriodicTask("quality of monitors", 5.0, quality.close_windows),
         PeriodicTask("references of monitors", 5.0, monitors.read_references, asks_mlflow=True),
         PeriodicTask("retention", 300.0, lambda _: retention.remove_expired()),
     )

@@ -16,7 +16,7 @@ from raylift.api.inference import InferenceRequest
 from raylift.api.jobs.batches import BatchRequest
 from raylift.api.jobs.schedules import SchedulePatch, ScheduleRequest
 from raylift.api.models import DeploymentUpdate
-from raylift.api.monitoring.monitors import MonitorSettings
+from raylift.api.monitoring.monitors import MonitorSettings, ReportBody
 from raylift.api.observations import FeedbackBody, FeedbackEntry
 from raylift.api.paths import RAY_API
 from raylift.api.problems import Problem
@@ -53,6 +53,7 @@ _OWN_BODIES: Final[tuple[type[BaseModel], ...]] = (
     FeedbackEntry,
     FeedbackBody,
     MonitorSettings,
+    ReportBody,
     KeyCreation,
     KeyRotation,
     LoginPageRequest,

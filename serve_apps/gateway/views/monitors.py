@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 
 from raylift.api.monitoring import monitors as wire
+from raylift.domain.job import Job, JobStatus
+from raylift.domain.monitoring import report
 from raylift.domain.monitoring.monitor import Alert, Figures, Monitor, MonitorSettings, Window
+from raylift.domain.monitoring.quality_window import QualityWindow
 from raylift.domain.monitoring.reference import Reference
 from raylift.services.monitoring.monitors import MonitorOverview
 
@@ -21,6 +25,7 @@ def monitor_view(overview: MonitorOverview) -> wire.MonitorView:
         since=monitor.since if _status(monitor) == "watching" else None,
         open_alerts=[alert_view(alert) for alert in overview.open_alerts],
         windows=[window_view(window) for window in overview.windows],
+        quality=[quality_window_view(window) for window in overview.quality],
     )
 
 
@@ -39,6 +44,11 @@ def window_view(window: Window) -> wire.WindowView:
     )
 
 
+def quality_window_view(window: QualityWindow) -> wire.QualityWindowView:
+    found = asdict(window)
+    return wire.QualityWindowView.model_validate(found | {"start": window.start_at, "end": window.end_at})
+
+
 def alert_view(alert: Alert) -> wire.AlertView:
     return wire.AlertView(
         alert_id=alert.alert_id,
@@ -50,6 +60,22 @@ def alert_view(alert: Alert) -> wire.AlertView:
         window_start=alert.window_at,
         raised_at=alert.raised_at,
         ended_at=alert.ended_at,
+    )
+
+
+def report_view(job: Job) -> wire.DriftReportView:
+    since, until = map(datetime.fromisoformat, job.spec.tags[report.TAG_SPAN].split("/"))
+    return wire.DriftReportView(
+        job_id=job.job_id,
+        status=job.status,
+        message=job.message,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        since=since,
+        until=until,
+        reference=job.spec.tags[report.TAG_REFERENCE],
+        run_id=job.mlflow_run_id,
+        artifact=report.ARTIFACT if job.status is JobStatus.COMPLETED else None,
     )
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
+from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from raylift.domain.models.quality import is_numeric, pairs_of, quality_of
 
@@ -55,3 +58,21 @@ def test_intervals_become_narrower_with_more_rows() -> None:
     assert (many.accuracy_low or 0) > (few.accuracy_low or 0)
     number = quality_of([(1.5, 1.0), (2.0, 1.5), (3.0, 1.0)] * 50, numeric=True)
     assert (number.rmse_low or 0) < (number.rmse or 0) < (number.rmse_high or 0)
+
+
+def test_interval_of_an_accuracy_is_wilsons() -> None:
+    quality = quality_of([(1, 1)] * 83 + [(0, 1)] * 17, numeric=False)
+    wilson = stats.binomtest(83, 100).proportion_ci(0.95, method="wilson")
+    assert (quality.accuracy_low, quality.accuracy_high) == pytest.approx((wilson.low, wilson.high), rel=1e-12)
+
+
+def test_errors_and_their_interval_are_those_of_the_libraries() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(size=300)
+    predicted = truth + random.normal(size=300)
+    quality = quality_of(list(zip(predicted.tolist(), truth.tolist(), strict=True)), numeric=True)
+    assert quality.rmse == pytest.approx(root_mean_squared_error(truth, predicted), rel=1e-12)
+    assert quality.mae == pytest.approx(mean_absolute_error(truth, predicted), rel=1e-12)
+    squares = (predicted - truth) ** 2
+    low, high = stats.norm.interval(0.95, loc=squares.mean(), scale=stats.sem(squares))
+    assert (quality.rmse_low, quality.rmse_high) == pytest.approx((low**0.5, high**0.5), rel=1e-12)

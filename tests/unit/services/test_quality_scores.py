@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import log_loss, roc_auc_score
 
 from raylift.domain.models.quality import Quality
@@ -16,7 +17,7 @@ ANSWER: dict[str, Any] = {"predictions": ["a", "b"], "probabilities": [[0.9, 0.1
 
 def test_probabilities_are_joined_with_true_values() -> None:
     assert scored_of(ANSWER, ["b", "b"]) == [(0.1, True), (0.8, True)]
-    assert scored_of(ANSWER, ["a", None]) == [(0.1, False)]
+    assert scored_of(ANSWER, ["a", None]) == [(0.1, False), None]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,11 @@ def test_scores_have_scikit_learns_figures() -> None:
     truth = random.random(500) < scores
     quality = with_scores(Quality(500, accuracy=0.7), list(zip(scores.tolist(), truth.tolist(), strict=True)))
     assert quality.auc == roc_auc_score(truth, scores)
-    assert quality.log_loss == log_loss(truth, scores)
+    assert quality.log_loss == pytest.approx(log_loss(truth, scores), rel=1e-12)
+    losses = [log_loss([true], [score], labels=[False, True]) for true, score in zip(truth, scores, strict=True)]
+    interval = stats.norm.interval(0.95, loc=np.mean(losses), scale=stats.sem(losses))
+    assert (quality.log_loss_low, quality.log_loss_high) == pytest.approx(interval, rel=1e-9)
+    assert 0 < (quality.calibration_error_low or 0) <= (quality.calibration_error_high or 0) < 0.15
     assert (quality.auc_low or 1) < (quality.auc or 0) < (quality.auc_high or 0)
     # The probabilities are right: calibrated but for chance. Exaggerated ones are not.
     assert (quality.calibration_error or 1) < 0.06
@@ -41,6 +46,12 @@ def test_scores_have_scikit_learns_figures() -> None:
         Quality(500), [(float(score > 0.5), bool(true)) for score, true in zip(scores, truth, strict=True)]
     )
     assert (exaggerated.calibration_error or 0) > 0.15
+
+
+def test_certain_and_wrong_probability_has_scikit_learns_loss() -> None:
+    scored = [(0.0, True), (1.0, False), (1.0, True)]
+    expected = log_loss([True, False, True], [0.0, 1.0, 1.0])
+    assert with_scores(Quality(3), scored).log_loss == pytest.approx(expected, rel=1e-12)
 
 
 def test_one_class_alone_says_nothing() -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from raylift.api.headers import OWNER_HEADER, SCALE_UP_TIMEOUT
 from raylift.api.jobs.batches import BatchPage
 from raylift.api.jobs.schedules import ScheduleRunPage
-from raylift.api.monitoring.monitors import AlertPage, WindowPage
+from raylift.api.monitoring.monitors import AlertPage, DriftReportPage, QualityWindowPage, WindowPage
 from raylift.api.observations import FeedbackPage
 from raylift.api.rollouts.rollouts import RolloutPageView
 from raylift.api.sweeps import SweepPage
@@ -38,6 +38,8 @@ Page = TypeVar(
     FeedbackPage,
     DeliveryPageView,
     WindowPage,
+    QualityWindowPage,
+    DriftReportPage,
     AlertPage,
     RolloutPageView,
 )

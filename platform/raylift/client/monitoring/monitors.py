@@ -1,12 +1,23 @@
-"""The watch over versions: drift of inputs and answers, and its alerts."""
+"""The watch over versions: drift of inputs and answers, volume, quality, and its alerts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from raylift.api import paths
-from raylift.api.monitoring.monitors import AlertPage, AlertView, MonitorView, WindowPage, WindowView
+from raylift.api.monitoring.monitors import (
+    AlertPage,
+    AlertView,
+    DriftReportPage,
+    DriftReportView,
+    MonitorView,
+    QualityWindowPage,
+    QualityWindowView,
+    WindowPage,
+    WindowView,
+)
 from raylift.client.http.part import Part
 
 
@@ -23,8 +34,8 @@ class Monitors(Part):
         Args:
             name: The model.
             version: Its version.
-            settings: Fields of ``MonitorSettings``: enabled, window_seconds, minimum_rows, consecutive_windows,
-                drift_threshold, missing_threshold, unseen_threshold, range_threshold, segment_column.
+            settings: Fields of ``MonitorSettings``, such as window_seconds, drift_threshold, segment_column,
+                minimum_volume or quality_drop.
 
         Raises:
             InvalidRequest: E.g. the segment's column has no categories.
@@ -37,7 +48,47 @@ class Monitors(Part):
         for page in self._connection.pages(WindowPage, paths.monitor(name, version, "windows"), {"limit": 100}):
             yield from page.windows
 
+    def quality(self, name: str, version: str | int) -> Iterator[QualityWindowView]:
+        """Iterate over the windows of volume and of quality from feedback, newest first. Pages are fetched when needed."""
+        for page in self._connection.pages(QualityWindowPage, paths.monitor(name, version, "quality"), {"limit": 100}):
+            yield from page.windows
+
     def alerts(self, name: str, version: str | int) -> Iterator[AlertView]:
         """Iterate over the alerts, open and ended ones, newest first. Pages are fetched when needed."""
         for page in self._connection.pages(AlertPage, paths.monitor(name, version, "alerts"), {"limit": 100}):
             yield from page.alerts
+
+    def report(
+        self,
+        name: str,
+        version: str | int,
+        *,
+        since: datetime | timedelta | None = None,
+        until: datetime | None = None,
+        reference: str | None = None,
+    ) -> DriftReportView:
+        """Start the job of a full report: logged requests against a reference, by Evidently.
+
+        ``client.jobs.get(report.job_id).wait()`` waits for it; ``reports`` then has its run and artifact.
+
+        Args:
+            name: The model.
+            version: Its version.
+            since: Requests from then on, or from so long ago. None: since the start of the newest window, or for a day.
+            until: None: now.
+            reference: Dataset, ``churn-train@3``. None: the one of its training, or the requests before ``since``.
+
+        Raises:
+            InvalidRequest: The payload log has no requests of this time, or there is no reference.
+        """
+        start = datetime.now(UTC) - since if isinstance(since, timedelta) else since
+        moments = {"since": start, "until": until}
+        body = {key: moment.isoformat() for key, moment in moments.items() if moment is not None}
+        if reference is not None:
+            body["reference"] = reference
+        return self._connection.view(DriftReportView, "POST", paths.monitor(name, version, "reports"), json=body)
+
+    def reports(self, name: str, version: str | int) -> Iterator[DriftReportView]:
+        """Iterate over the reports of one version, newest first. Pages are fetched when needed."""
+        for page in self._connection.pages(DriftReportPage, paths.monitor(name, version, "reports"), {"limit": 100}):
+            yield from page.reports

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Final, cast
 
 Pair = tuple[Any, Any]
 """A row's prediction and its true value."""
-Z_95: Final = 1.96
+Z_95: Final = NormalDist().inv_cdf(0.975)
 """Quantile of the normal distribution for intervals of 95 %."""
 
 
@@ -35,11 +36,15 @@ class Quality:
     log_loss: float | None = None
     calibration_error: float | None = None
     """Mean distance of a probability from the share of rows that it came true for."""
+    log_loss_low: float | None = None
+    log_loss_high: float | None = None
+    calibration_error_low: float | None = None
+    calibration_error_high: float | None = None
 
 
 def pairs_of(answer: Any, truth: Any) -> list[Pair]:
     """Join an answer's rows with a request's true values. Returns none where their numbers differ."""
-    predicted = _rows(answer)
+    predicted = predictions_of(answer)
     true = cast("list[Any]", truth) if isinstance(truth, list) else [truth]
     return list(zip(predicted, true, strict=True)) if len(predicted) == len(true) else []
 
@@ -61,10 +66,7 @@ def quality_of(pairs: Sequence[Pair], *, numeric: bool) -> Quality:
     errors = [float(predicted) - float(true) for predicted, true in pairs if _is_number(predicted) and _is_number(true)]
     if not errors:
         return Quality(0)
-    squares = [error * error for error in errors]
-    mean_square = math.fsum(squares) / len(squares)
-    spread = math.fsum((square - mean_square) ** 2 for square in squares) / max(len(squares) - 1, 1)
-    margin = Z_95 * math.sqrt(spread / len(squares))
+    mean_square, margin = mean_and_margin([error * error for error in errors])
     return Quality(
         len(errors),
         rmse=math.sqrt(mean_square),
@@ -72,6 +74,13 @@ def quality_of(pairs: Sequence[Pair], *, numeric: bool) -> Quality:
         rmse_high=math.sqrt(mean_square + margin),
         mae=math.fsum(map(abs, errors)) / len(errors),
     )
+
+
+def mean_and_margin(values: Sequence[float]) -> tuple[float, float]:
+    """Return a mean, and half of its interval of 95 % (the normal distribution's)."""
+    mean = math.fsum(values) / len(values)
+    spread = math.fsum((value - mean) ** 2 for value in values) / max(len(values) - 1, 1)
+    return mean, Z_95 * math.sqrt(spread / len(values))
 
 
 def _share_interval(share: float, rows: int) -> tuple[float, float]:
@@ -92,8 +101,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _rows(answer: Any) -> list[Any]:
-    """Return the predictions of an answer, of any protocol."""
+def predictions_of(answer: Any) -> list[Any]:
+    """Return the predictions of an answer of any protocol; none of another body."""
     found: Any = None
     match answer:
         case {"predictions": found}:

@@ -10,6 +10,7 @@ from math import sqrt
 from typing import Any, Final
 
 from raylift.domain.models.series import aligned
+from raylift.domain.monitoring.quality_window import ScoreState
 from raylift.domain.monitoring.reference import Reference
 
 LONGEST_WINDOWS: Final = 24
@@ -18,7 +19,7 @@ _SIGMAS: Final = 4.0
 
 
 class Check(StrEnum):
-    """Something that is watched, of each column of the inputs or of the answers."""
+    """Something that is watched; the first ones of each column of the inputs or of the answers."""
 
     DRIFT = "drift"
     """Another distribution of the values than in the reference."""
@@ -28,6 +29,13 @@ class Check(StrEnum):
     """Values that the training did not have."""
     RANGE = "range"
     """Numbers outside of the range of the training."""
+    VOLUME = "volume"
+    """Fewer rows than expected; of the version as a whole, as the next ones."""
+    ACCURACY = "accuracy"
+    AUC = "auc"
+    RMSE = "rmse"
+    LOG_LOSS = "log_loss"
+    CALIBRATION = "calibration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +54,22 @@ class MonitorSettings:
     range_threshold: float = 0.05
     segment_column: str | None = None
     """Column of categories, for whose most frequent values everything is also compared."""
-
-    def threshold(self, check: Check) -> float:
-        thresholds = {
-            Check.DRIFT: self.drift_threshold,
-            Check.MISSING: self.missing_threshold,
-            Check.UNSEEN: self.unseen_threshold,
-            Check.RANGE: self.range_threshold,
-        }
-        return thresholds[check]
+    minimum_volume: int | None = None
+    """Rows that the version must answer in a window; 1 finds silence. None: any number is fine."""
+    volume_drop: float | None = None
+    """Share by which rows may be fewer than in the same window of the last seven days. None: they are not compared."""
+    minimum_feedback: int = 100
+    """Rows with true values that a window needs for its quality."""
+    quality_drop: float | None = 0.05
+    """Drop of accuracy or AUC below the baseline, and the share by which RMSE or log loss may be above. None: not compared."""
+    quality_baseline: str | None = None
+    """Alias or version whose quality in the same window is the baseline. None: the version's own first window."""
+    minimum_accuracy: float | None = None
+    """Limits of the quality. None: there is no limit."""
+    minimum_auc: float | None = None
+    maximum_rmse: float | None = None
+    maximum_log_loss: float | None = None
+    maximum_calibration_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +134,7 @@ class Alert:
     version: str
     check: Check
     feature: str
+    """Column, ``answer``, or ``requests`` of a volume."""
     segment: str | None
     value: float
     """In the window that raised it, as is ``limit``."""
@@ -159,6 +175,10 @@ class Monitor:
     updated_at: datetime
     revision: int = 0
     """Grows with each change; writers name the one that they read."""
+    scored_until: datetime | None = None
+    """Start of the open window of volume and quality; None before the first."""
+    scores: ScoreState | None = None
+    """Counters and streaks that this window begins with."""
 
 
 def window_end(since: datetime, settings: MonitorSettings, now: datetime) -> datetime | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from raylift.domain.batches.batch import BatchSpec
 from raylift.domain.job import Job, JobStatus
 from raylift.domain.models.deployment import Deployment
-from raylift.domain.monitoring.monitor import Alert, Window, alert_data
+from raylift.domain.monitoring.monitor import Alert, alert_data
 from raylift.domain.rollouts.gate import GateOutcome, Promotion
 from raylift.domain.rollouts.rollout import Rollout, RolloutEventKind
 from raylift.domain.schedules.schedule import Schedule, ScheduleRun
@@ -206,20 +206,25 @@ def traffic_event(change: TrafficChange, workspace: str) -> PlatformEvent:
     return PlatformEvent(EventType.TRAFFIC_CHANGED, change.model_name, change.at, data, change.model_name)
 
 
-def alert_event(window: Window, workspace: str, raised: Sequence[Alert], ended: Sequence[Alert], at: datetime) -> PlatformEvent:
-    """Return the event of a window that raised or ended alerts."""
+def alert_event(
+    version: tuple[str, str],
+    window: tuple[datetime, datetime] | None,
+    workspace: str,
+    raised: Sequence[Alert],
+    ended: Sequence[Alert],
+    at: datetime,
+) -> PlatformEvent:
+    """Return the event of raised and ended alerts. ``window`` is None where a change of the settings has ended them."""
     data = {
-        "model_name": window.model_name,
-        "model_version": window.version,
+        "model_name": version[0],
+        "model_version": version[1],
         "workspace": workspace,
-        "window_start": _text(window.start_at),
-        "window_end": _text(window.end_at),
-        "rows_seen": window.rows_seen,
-        "rows_sketched": window.rows_sketched,
+        "window_start": _text(window and window[0]),
+        "window_end": _text(window and window[1]),
         "raised": [alert_data(alert) for alert in raised],
         "ended": [alert_data(alert) for alert in ended],
     }
-    return PlatformEvent(EventType.MONITOR_ALERT, f"{window.model_name}/{window.version}", at, data, window.model_name)
+    return PlatformEvent(EventType.MONITOR_ALERT, "/".join(version), at, data, version[0])
 
 
 def rollout_event(rollout: Rollout, kind: RolloutEventKind) -> PlatformEvent:

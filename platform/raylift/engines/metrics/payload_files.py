@@ -131,9 +131,25 @@ def _safe(name: str) -> str:
     return f"{quote(name, safe='')[:_LONGEST_NAME]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def read_outputs(
-    root: Path, model_name: str, version: str, request_ids: Collection[str], *, since: datetime, max_bytes: int
-) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Bodies of a request and of its answer."""
+
+    outputs: str
+    inputs: str | None
+    """None: they are not asked for, or the log does not have them."""
+
+
+def read_answers(
+    root: Path,
+    model_name: str,
+    version: str,
+    request_ids: Collection[str],
+    *,
+    since: datetime,
+    max_bytes: int,
+    with_inputs: bool = False,
+) -> dict[str, Answered]:
     """Return the bodies of the answers to these requests that the payload log has, by request id.
 
     Args:
@@ -143,27 +159,51 @@ def read_outputs(
         request_ids: requests to look for.
         since: files of earlier days are not read.
         max_bytes: the newest files are read until they have so many bytes.
+        with_inputs: read the bodies of the requests, too.
     """
-    if not request_ids:
-        return {}
+    wanted = set(request_ids)
+    found: dict[str, Answered] = {}
+    if not wanted:
+        return found
+    columns = ["request_id", "status", "outputs", *(["inputs"] if with_inputs else [])]
+    for rows in _newest_files(root, model_name, version, columns, since=since, max_bytes=max_bytes):
+        for row in rows:
+            if row["request_id"] in wanted and row["status"] == _OK and row["outputs"] is not None:
+                found.setdefault(row["request_id"], Answered(row["outputs"], row.get("inputs")))
+    return found
+
+
+def read_exchanges(
+    root: Path, model_name: str, version: str, *, since: datetime, until: datetime, max_bytes: int
+) -> list[dict[str, Any]]:
+    """Return answered requests from ``since`` until before ``until``, newest files first: request_id, time, inputs, outputs.
+
+    The newest files are read until they have ``max_bytes``.
+    """
+    columns = ["request_id", "time", "status", "inputs", "outputs"]
+    return [
+        row
+        for rows in _newest_files(root, model_name, version, columns, since=since, max_bytes=max_bytes)
+        for row in rows
+        if row["status"] == _OK and row["inputs"] is not None and since <= row["time"] < until
+    ]
+
+
+def _newest_files(
+    root: Path, model_name: str, version: str, columns: Sequence[str], *, since: datetime, max_bytes: int
+) -> Iterator[list[dict[str, Any]]]:
     # Imported here: only who looks at the quality of a version pays for it.
     from pyarrow import parquet
 
     first_day = f"date={since:%Y-%m-%d}"
     files = sorted(path for path in version_directory(root, model_name, version).glob(f"date=*/*{_SUFFIX}"))
-    found: dict[str, str] = {}
     left = max_bytes
-    wanted = set(request_ids)
     read: Any = parquet.read_table  # pyright: ignore[reportUnknownMemberType]
     for path in reversed([path for path in files if path.parent.name >= first_day]):
         try:
             left -= path.stat().st_size
             if left < 0:
                 break
-            rows = read(path, columns=["request_id", "status", "outputs"], partitioning=None).to_pylist()
+            yield read(path, columns=list(columns), partitioning=None).to_pylist()
         except FileNotFoundError:
             continue  # Retention was first.
-        for row in rows:
-            if row["request_id"] in wanted and row["status"] == _OK and row["outputs"] is not None:
-                found.setdefault(row["request_id"], row["outputs"])
-    return found

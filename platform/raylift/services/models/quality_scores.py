@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
 import numpy as np
 
-from raylift.domain.models.quality import Z_95, Quality, is_equal
+from raylift.domain.models.quality import Z_95, Quality, is_equal, mean_and_margin
 
 Scored = tuple[float, bool]
 """The probability of a row's second class, and whether that was the true one."""
 
 _BINS: Final = 10
+_RESAMPLES: Final = 200
 
 
-def scored_of(answer: Any, truth: Any) -> list[Scored]:
-    """Join an answer's probabilities with a request's true values; none of an answer without those of two classes."""
+def scored_of(answer: Any, truth: Any) -> list[Scored | None]:
+    """Join an answer's probabilities with a request's true values; none of an answer without those of two classes.
+
+    A row without a true value is None.
+    """
     rows: Any = None
     second: Any = None
     match answer:
@@ -31,7 +36,7 @@ def scored_of(answer: Any, truth: Any) -> list[Scored]:
     if len(scores) != len(true) or not all(map(_is_pair, scores)):
         return []
     pairs = zip(scores, true, strict=True)
-    return [(float(row[1]), is_equal(second, value)) for row, value in pairs if value is not None]
+    return [None if value is None else (float(row[1]), is_equal(second, value)) for row, value in pairs]
 
 
 def with_scores(quality: Quality, scored: Sequence[Scored]) -> Quality:
@@ -47,14 +52,19 @@ def with_scores(quality: Quality, scored: Sequence[Scored]) -> Quality:
     scores = np.array([score for score, _ in scored])
     truth = np.array([is_second for _, is_second in scored])
     auc = float(measures.roc_auc_score(truth, scores))
+    log_loss, loss_margin = mean_and_margin(_losses(truth, scores))
+    calibration = _calibration_error(truth, scores)
     margin = Z_95 * _auc_error(auc, positives, len(scored) - positives)
     return replace(
         quality,
         auc=auc,
         auc_low=max(0.0, auc - margin),
         auc_high=min(1.0, auc + margin),
-        log_loss=float(measures.log_loss(truth, scores, labels=[False, True])),
-        calibration_error=_calibration_error(truth, scores),
+        log_loss=log_loss,
+        log_loss_low=max(0.0, log_loss - loss_margin),
+        log_loss_high=log_loss + loss_margin,
+        calibration_error=calibration,
+        **_calibration_interval(truth, scores),
     )
 
 
@@ -67,6 +77,31 @@ def _auc_error(auc: float, positives: int, negatives: int) -> float:
     first, second = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     spread = (positives - 1) * (first - auc * auc) + (negatives - 1) * (second - auc * auc)
     return math.sqrt(max(0.0, auc * (1 - auc) + spread) / (positives * negatives))
+
+
+def _losses(truth: Any, scores: Any) -> list[float]:
+    """Return the logarithmic loss of each row, with scikit-learn's bounds of probabilities."""
+    least = sys.float_info.epsilon
+    bounded = [min(max(score, least), 1 - least) for score in scores.tolist()]
+    return [-math.log(score if is_second else 1 - score) for score, is_second in zip(bounded, truth.tolist(), strict=True)]
+
+
+def _calibration_interval(truth: Any, scores: Any) -> dict[str, float]:
+    """Return the bounds of the interval of 95 %, from rows that are drawn anew (percentiles)."""
+    from scipy import stats
+
+    library: Any = stats
+    resampled = library.bootstrap(
+        (truth, scores),
+        _calibration_error,
+        n_resamples=_RESAMPLES,
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    interval = resampled.confidence_interval
+    return {"calibration_error_low": float(interval.low), "calibration_error_high": float(interval.high)}
 
 
 def _calibration_error(truth: Any, scores: Any) -> float:

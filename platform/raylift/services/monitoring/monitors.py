@@ -8,10 +8,11 @@ from typing import Final
 
 from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest
 from raylift.domain.monitoring.monitor import Alert, Monitor, MonitorSettings, MonitorState, Window
+from raylift.domain.monitoring.quality_window import QualityWindow
 from raylift.domain.monitoring.reference import ColumnKind
 from raylift.services.ports import Clock, Registry, utc_now
 from raylift.store import Store
-from raylift.store.repositories.monitoring.monitors import AlertPage, WindowPage
+from raylift.store.repositories.monitoring.monitors import AlertPage, QualityWindowPage, WindowPage
 
 _SHOWN_WINDOWS: Final = 10
 
@@ -22,6 +23,8 @@ class MonitorOverview:
     open_alerts: Sequence[Alert]
     windows: Sequence[Window]
     """The newest ones, newest first."""
+    quality: Sequence[QualityWindow]
+    """Likewise."""
 
 
 class MonitorService:
@@ -38,7 +41,7 @@ class MonitorService:
         if found is None:
             now = self._clock()
             found = Monitor(model_name, version, MonitorSettings(), None, False, MonitorState(), now, now)
-            return MonitorOverview(found, [], [])
+            return MonitorOverview(found, [], [], [])
         return self._overview(found)
 
     def put(self, model_name: str, version: str, settings: MonitorSettings) -> MonitorOverview:
@@ -57,6 +60,11 @@ class MonitorService:
         self._find(model_name, version)
         return self._store.monitors.windows(model_name, version, limit=limit, cursor=cursor)
 
+    def quality_windows(self, model_name: str, version: str, *, limit: int, cursor: str | None) -> QualityWindowPage:
+        """Return a page of windows of volume and quality, newest first. Raises InvalidRequest for an invalid cursor."""
+        self._find(model_name, version)
+        return self._store.monitors.quality_windows(model_name, version, limit=limit, cursor=cursor)
+
     def alerts(self, model_name: str, version: str, *, limit: int, cursor: str | None) -> AlertPage:
         """Return a page of alerts, newest first. Raises InvalidRequest for an invalid cursor."""
         self._find(model_name, version)
@@ -65,7 +73,8 @@ class MonitorService:
     def _overview(self, monitor: Monitor) -> MonitorOverview:
         key = (monitor.model_name, monitor.version)
         windows = self._store.monitors.windows(*key, limit=_SHOWN_WINDOWS).windows
-        return MonitorOverview(monitor, self._store.monitors.open_alerts(*key), windows)
+        quality = self._store.monitors.quality_windows(*key, limit=_SHOWN_WINDOWS).windows
+        return MonitorOverview(monitor, self._store.monitors.open_alerts(*key), windows, quality)
 
     def _find(self, model_name: str, version: str) -> Monitor | None:
         try:

@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from raylift.domain.monitoring.monitor import Check, Figures, MonitorSettings, MonitorState
+from raylift.domain.monitoring.quality_window import Score, ScoreState
 from raylift.domain.monitoring.reference import Reference
 from raylift.store.engine.columns import JsonOf, Key
 from raylift.store.engine.tables import Base
@@ -28,6 +29,8 @@ class MonitorRow(Base):
     since: Mapped[datetime]
     updated_at: Mapped[datetime]
     revision: Mapped[int]
+    scored_until: Mapped[datetime | None]
+    scores: Mapped[ScoreState | None] = mapped_column(JsonOf(ScoreState))
 
 
 class WindowRow(Base):
@@ -43,6 +46,24 @@ class WindowRow(Base):
     rows_sketched: Mapped[int] = mapped_column(BigInteger)
     is_compared: Mapped[bool]
     figures: Mapped[Sequence[Figures]] = mapped_column(JsonOf(list[Figures]), nullable=False)
+
+
+class QualityWindowRow(Base):
+    """A closed window of a version's volume and quality."""
+
+    __tablename__ = "monitor_quality"
+
+    model_name: Mapped[str] = mapped_column(Key, primary_key=True)
+    version: Mapped[str] = mapped_column(Key, primary_key=True)
+    start_at: Mapped[datetime] = mapped_column(primary_key=True)
+    end_at: Mapped[datetime] = mapped_column(index=True)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    expected_rows: Mapped[float | None]
+    feedback: Mapped[int]
+    joined: Mapped[int]
+    feedback_since: Mapped[datetime]
+    scores: Mapped[Sequence[Score]] = mapped_column(JsonOf(list[Score]), nullable=False)
+    baseline: Mapped[str | None]
 
 
 class AlertRow(Base):

@@ -13,7 +13,7 @@ from raylift.domain.errors import EngineUnavailable, NotFound, PlatformError, St
 from raylift.domain.identifiers import new_alert_id
 from raylift.domain.lease import Lease
 from raylift.domain.models.version import ModelVersion
-from raylift.domain.monitoring.hysteresis import judge
+from raylift.domain.monitoring.hysteresis import column_findings, judge
 from raylift.domain.monitoring.monitor import Monitor, MonitorState, Window, is_hopeless, window_end
 from raylift.domain.monitoring.reference import SEEN, Reference, counter_names, parse_reference, segments_of, sketched_name
 from raylift.engines.metrics.counter_files import counters_directory, read_counts
@@ -122,15 +122,16 @@ class MonitorWatch:
 
     def _store_window(self, lease: Lease, monitor: Monitor, window: Window, state: MonitorState, now: datetime) -> None:
         verdict = judge(
-            window,
-            settings=monitor.settings,
+            list(column_findings(window.figures, monitor.settings)),
+            version=(window.model_name, window.version),
+            window_at=window.start_at,
+            consecutive_windows=monitor.settings.consecutive_windows,
             streaks=state.streaks,
             open_alerts=self._store.monitors.open_alerts(window.model_name, window.version),
             now=now,
             new_id=lambda: new_alert_id(now.timestamp()),
         )
-        # A window that was not compared says nothing, neither for an alert nor against it.
-        state = replace(state, streaks=verdict.streaks) if window.is_compared else state
+        state = replace(state, streaks=verdict.streaks)
         self._store.monitors.close_window(lease, monitor, window, state, raised=verdict.raised, ended=verdict.ended, now=now)
         for alert in verdict.raised:
             log.warning("%s version %s: %s of %s", window.model_name, window.version, alert.check, alert.feature)

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { MonitorView } from "../src/api/types";
-import { columnsOf, sentenceOf } from "../src/pages/model/drift";
+import { columnsOf, scoresOf, sentenceOf } from "../src/pages/model/drift";
 
 const monitor = (status: MonitorView["status"]) => ({ status, settings: { window_seconds: 3600, minimum_rows: 200 } }) as MonitorView;
 
@@ -15,4 +15,19 @@ test("columns beyond a limit come first, and the others keep their order", () =>
   const figures = ["a", "b", "c", "d"].map((feature) => ({ feature, breaches: feature === "c" ? ["drift"] : [] }));
   const shown = columnsOf(figures as unknown as MonitorView["windows"][number]["figures"]);
   expect(shown.map((one) => one.feature)).toEqual(["c", "a", "b", "d"]);
+});
+
+test("a window has a row for each segment, and says which measure it has", () => {
+  const classes = { rows: 120, accuracy: 0.7, accuracy_low: 0.6, accuracy_high: 0.8, rmse: null, auc: 0.75 };
+  const numbers = { rows: 40, accuracy: null, rmse: 12.5, rmse_low: 11, rmse_high: 14 };
+  const scores = [
+    { segment: null, quality: classes, breaches: ["accuracy"] },
+    { segment: "plan=pro", quality: numbers, breaches: [] },
+  ];
+  const windows = [{ start: "2026-03-01T12:00:00Z", rows: 900, scores }] as unknown as MonitorView["quality"];
+  const shown = scoresOf(windows);
+  expect(shown.map((row) => [row.measure, row.value, row.interval, row.auc, row.isBeyond])).toEqual([
+    ["accuracy", "0.700", "0.600 to 0.800", "0.750", true],
+    ["RMSE", "12.5", "11.0 to 14.0", "—", false],
+  ]);
 });

@@ -8,19 +8,17 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import delete, literal, select, tuple_, update
+from sqlalchemy.orm import Session
 
-from raylift.domain.audit import AuditEntry, Outcome
 from raylift.domain.errors import StaleMonitor
-from raylift.domain.identifiers import new_entry_id
 from raylift.domain.lease import Lease
 from raylift.domain.monitoring.monitor import Alert, Monitor, MonitorSettings, MonitorState, Window
+from raylift.domain.monitoring.quality_window import QualityWindow, ScoreState
 from raylift.domain.monitoring.reference import Reference
-from raylift.domain.webhooks.event import alert_event
-from raylift.store.engine import trail
 from raylift.store.engine.columns import Key, UtcDateTime
-from raylift.store.engine.monitor_tables import AlertRow, MonitorRow, WindowRow
+from raylift.store.engine.monitor_tables import AlertRow, MonitorRow, QualityWindowRow, WindowRow
 from raylift.store.engine.transactions import Database, insert_into
-from raylift.store.statements import outbox
+from raylift.store.repositories.monitoring.alerts import open_alerts_of, tell_alerts, unwatched
 from raylift.store.statements.lease_guard import guard
 from raylift.store.statements.pages import cut, decode_cursor
 from raylift.store.statements.records import changed, columns, execute, from_row
@@ -38,6 +36,7 @@ class MonitorHead:
     is_read: bool
     has_reference: bool
     since: datetime
+    scored_until: datetime | None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -60,6 +59,14 @@ class AlertPage:
     next_cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class QualityWindowPage:
+    """Newest first. ``next_cursor`` is None on the last page."""
+
+    windows: list[QualityWindow]
+    next_cursor: str | None
+
+
 class MonitorRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -73,27 +80,39 @@ class MonitorRepository:
     def heads(self) -> list[MonitorHead]:
         """Return all monitors without their references and states, which are large."""
         row = MonitorRow
-        query = select(row.model_name, row.version, row.settings, row.is_read, row.reference.is_not(None), row.since)
+        query = select(
+            row.model_name, row.version, row.settings, row.is_read, row.reference.is_not(None), row.since, row.scored_until
+        )
         with self._database.read() as session:
             return [MonitorHead(*found) for found in session.execute(query)]
 
     def set(self, model_name: str, version: str, settings: MonitorSettings, now: datetime) -> Monitor:
-        """Set the settings of a version's monitor, and make it where there is none. Its streaks begin again."""
+        """Set the settings of a version's monitor, and make it where there is none. Its streaks begin again.
+
+        Alerts that nothing would end any more end now: those of a monitor that is switched off, or of other segments.
+        """
         with self._database.write() as session:
             row = MonitorRow
             new = Monitor(model_name, version, settings, None, False, MonitorState(), now, now)
             session.execute(insert_into(session, row).on_conflict_do_nothing(), columns(new))
             is_it = (row.model_name == model_name, row.version == version)
-            query = select(row.settings, row.state, row.since).where(*is_it).with_for_update()
-            before, state, since = session.execute(query).one().tuple()
+            query = select(row.settings, row.state, row.since, row.scored_until, row.scores).where(*is_it).with_for_update()
+            before, state, since, scored_until, scores = session.execute(query).one().tuple()
+            begins = settings.enabled and not before.enabled
             values: dict[str, Any] = {
                 "settings": settings,
                 "state": replace(state, streaks={}),
-                "since": now if settings.enabled and not before.enabled else since,
+                "since": now if begins else since,
+                # The first look finds out where the counters are.
+                "scored_until": None if begins else scored_until,
+                "scores": None if begins or scores is None else replace(scores, streaks={}),
                 "updated_at": now,
                 "revision": row.revision + 1,
             }
-            return _require(changed(session, update(row).where(*is_it).values(values), row, Monitor), model_name, version)
+            monitor = _require(changed(session, update(row).where(*is_it).values(values), row, Monitor), model_name, version)
+            over = unwatched(open_alerts_of(session, model_name, version), before, settings)
+            tell_alerts(session, _key(monitor), None, [], [replace(alert, ended_at=now) for alert in over], now)
+            return monitor
 
     def begin(self, lease: Lease, model_name: str, version: str, reference: Reference | None, now: datetime) -> None:
         """Store the reference of a version, from whose first window on it is watched. Raises StaleLease."""
@@ -131,18 +150,63 @@ class MonitorRepository:
             statement = _unchanged(monitor).values(
                 {"state": state, "since": window.end_at, "updated_at": now, "revision": monitor.revision + 1}
             )
-            _require(changed(session, statement, MonitorRow, Monitor), monitor.model_name, monitor.version)
+            _require(changed(session, statement, MonitorRow, Monitor), *_key(monitor))
             session.execute(insert_into(session, WindowRow), columns(window))
-            for alert in raised:
-                session.execute(insert_into(session, AlertRow), columns(alert))
-            for alert in ended:
-                execute(session, update(AlertRow).where(AlertRow.alert_id == alert.alert_id).values(ended_at=alert.ended_at))
-            for alert in (*raised, *ended):
-                trail.add_entry(session, _entry(alert, now))
-            if raised or ended:
-                outbox.record_of_model(
-                    session, monitor.model_name, lambda workspace: alert_event(window, workspace, raised, ended, now)
-                )
+            tell_alerts(session, _key(monitor), (window.start_at, window.end_at), raised, ended, now)
+
+    def begin_scores(self, lease: Lease, monitor: Monitor, scores: ScoreState, since: datetime) -> None:
+        """Store where the first window of volume and quality begins.
+
+        Raises:
+            StaleLease: another supervisor has taken over.
+            StaleMonitor: the monitor has changed since it was read; read it again.
+        """
+        with self._database.write() as session:
+            guard(session, lease)
+            values = {"scores": scores, "scored_until": since, "revision": monitor.revision + 1}
+            _require(changed(session, _unchanged(monitor).values(values), MonitorRow, Monitor), *_key(monitor))
+
+    def close_quality(
+        self,
+        lease: Lease,
+        monitor: Monitor,
+        window: QualityWindow,
+        scores: ScoreState,
+        *,
+        raised: Sequence[Alert],
+        ended: Sequence[Alert],
+        now: datetime,
+    ) -> None:
+        """Store a window of volume and quality with all that it changes, in one transaction.
+
+        Raises:
+            StaleLease: another supervisor has taken over.
+            StaleMonitor: the monitor has changed since it was read; read it again.
+        """
+        with self._database.write() as session:
+            guard(session, lease)
+            values = {"scores": scores, "scored_until": window.end_at, "updated_at": now, "revision": monitor.revision + 1}
+            _require(changed(session, _unchanged(monitor).values(values), MonitorRow, Monitor), *_key(monitor))
+            session.execute(insert_into(session, QualityWindowRow), columns(window))
+            tell_alerts(session, _key(monitor), (window.start_at, window.end_at), raised, ended, now)
+
+    def quality_windows(self, model_name: str, version: str, *, limit: int, cursor: str | None = None) -> QualityWindowPage:
+        """Return one page. Raises InvalidRequest for an invalid cursor."""
+        row = QualityWindowRow
+        query = select(row).where(row.model_name == model_name, row.version == version)
+        if cursor is not None:
+            query = query.where(row.start_at < literal(decode_cursor(cursor)[0], UtcDateTime()))
+        with self._database.read() as session:
+            rows = session.scalars(query.order_by(row.start_at.desc()).limit(limit + 1))
+            found = [from_row(QualityWindow, one) for one in rows]
+        return QualityWindowPage(*cut(found, limit, lambda one: (one.start_at, one.version)))
+
+    def rows_of_windows(self, model_name: str, version: str, starts: Sequence[datetime]) -> list[int]:
+        """Return the answered rows of the windows that began at these moments, as far as they are known."""
+        row = QualityWindowRow
+        query = select(row.rows).where(row.model_name == model_name, row.version == version, row.start_at.in_(starts))
+        with self._database.read() as session:
+            return list(session.scalars(query))
 
     def windows(self, model_name: str, version: str, *, limit: int, cursor: str | None = None) -> WindowPage:
         """Return one page. Raises InvalidRequest for an invalid cursor."""
@@ -171,24 +235,31 @@ class MonitorRepository:
 
     def open_alerts(self, model_name: str, version: str) -> list[Alert]:
         """Return the alerts that have not ended, newest first."""
-        row = AlertRow
-        query = select(row).where(row.model_name == model_name, row.version == version, row.ended_at.is_(None))
         with self._database.read() as session:
-            return [from_row(Alert, one) for one in session.scalars(query.order_by(row.raised_at.desc(), row.alert_id.desc()))]
+            return open_alerts_of(session, model_name, version)
 
     def forget_before(self, moment: datetime) -> bool:
         """Delete a batch of windows and ended alerts from before ``moment``. Returns True where more may be left."""
-        window, alert = WindowRow, AlertRow
-        key = (window.model_name, window.version, window.start_at)
+        alert = AlertRow
         with self._database.write() as session:
-            windows = session.execute(select(*key).where(window.end_at < moment).limit(_REMOVED_AT_ONCE)).all()
-            if windows:
-                execute(session, delete(window).where(tuple_(*key).in_([tuple(one) for one in windows])))
+            counts = [_forget_windows(session, WindowRow, moment), _forget_windows(session, QualityWindowRow, moment)]
             is_due = (alert.raised_at < moment, alert.ended_at.is_not(None))
             alerts = list(session.scalars(select(alert.alert_id).where(*is_due).limit(_REMOVED_AT_ONCE)))
             if alerts:
                 execute(session, delete(alert).where(alert.alert_id.in_(alerts)))
-        return _REMOVED_AT_ONCE in (len(windows), len(alerts))
+        return _REMOVED_AT_ONCE in (*counts, len(alerts))
+
+
+def _forget_windows(session: Session, row: type[WindowRow] | type[QualityWindowRow], moment: datetime) -> int:
+    key = (row.model_name, row.version, row.start_at)
+    found = session.execute(select(*key).where(row.end_at < moment).limit(_REMOVED_AT_ONCE)).all()
+    if found:
+        execute(session, delete(row).where(tuple_(*key).in_([tuple(one) for one in found])))
+    return len(found)
+
+
+def _key(monitor: Monitor) -> tuple[str, str]:
+    return monitor.model_name, monitor.version
 
 
 def _unchanged(monitor: Monitor) -> Any:
@@ -201,12 +272,3 @@ def _require(found: Monitor | None, model_name: str, version: str) -> Monitor:
     if found is None:
         raise StaleMonitor(f"The monitor of {model_name} version {version} was changed at the same time: try again.")
     return found
-
-
-def _entry(alert: Alert, now: datetime) -> AuditEntry:
-    action = "monitor.alert" if alert.ended_at is None else "monitor.alert_end"
-    where = f" where {alert.segment}" if alert.segment else ""
-    detail = f"{alert.check} of {alert.feature}{where}: {alert.value:.4g}, limit {alert.limit:.4g}"
-    target = f"{alert.model_name}/{alert.version}"
-    entry_id = new_entry_id(now.timestamp())
-    return AuditEntry(entry_id, now, "supervisor", None, None, None, action, target, None, Outcome.DONE, detail)

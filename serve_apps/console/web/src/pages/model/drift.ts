@@ -24,3 +24,44 @@ export function columnsOf(figures: Figures): Figures {
   const beyond = (one: Figures[number]) => Number(one.breaches.length > 0);
   return [...figures].sort((first, second) => beyond(second) - beyond(first)).slice(0, SHOWN);
 }
+
+export interface ScoreRow {
+  start: string;
+  segment: string | null;
+  rows: number;
+  known: number;
+  measure: "accuracy" | "RMSE";
+  value: string;
+  interval: string;
+  auc: string;
+  logLoss: string;
+  calibration: string;
+  isBeyond: boolean;
+}
+
+/** A row for each window and segment with a quality, newest first. */
+export function scoresOf(windows: MonitorView["quality"]): ScoreRow[] {
+  return windows.flatMap((window) =>
+    window.scores.map(({ segment, quality, breaches }) => {
+      const isClass = quality.accuracy !== null;
+      const [value, low, high] = isClass ? [quality.accuracy, quality.accuracy_low, quality.accuracy_high] : [quality.rmse, quality.rmse_low, quality.rmse_high];
+      return {
+        start: window.start,
+        segment,
+        rows: window.rows,
+        known: quality.rows,
+        measure: isClass ? "accuracy" : "RMSE",
+        value: figure(value),
+        interval: `${figure(low)} to ${figure(high)}`,
+        auc: figure(quality.auc),
+        logLoss: figure(quality.log_loss),
+        calibration: figure(quality.calibration_error),
+        isBeyond: breaches.length > 0,
+      };
+    }),
+  );
+}
+
+function figure(value: number | null | undefined): string {
+  return value == null ? "—" : value.toPrecision(3);
+}

@@ -1,10 +1,10 @@
-/** Drift of one version: open alerts, and the newest window beside the reference. */
+/** Drift and quality of one version: open alerts, the newest window beside the reference, and windows of quality. */
 import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import type { MonitorView } from "../../api/types";
 import { grouped, moment, percent, plural } from "../../ui/format";
 import { Ago } from "../../ui/parts";
-import { columnsOf, sentenceOf } from "./drift";
+import { columnsOf, type ScoreRow, scoresOf, sentenceOf } from "./drift";
 
 const POLL_SECONDS = 10;
 
@@ -13,12 +13,14 @@ export function Monitor({ name, version }: { name: string; version: string }) {
   const { data } = usePoll(`monitor ${name} ${version}`, (call) => api.GET("/mlops/models/{name}/versions/{version}/monitor", { ...call, params }), POLL_SECONDS);
   if (!data) return null;
   const newest = data.windows[0];
+  const scored = scoresOf(data.quality);
   return (
     <section aria-labelledby="drift">
       <h2 id="drift">Drift</h2>
       <p class="muted">{sentenceOf(data)}</p>
       {data.open_alerts.length > 0 && <Alerts alerts={data.open_alerts} />}
       {newest?.is_compared && <Window window={newest} />}
+      {scored.length > 0 && <Quality rows={scored} />}
     </section>
   );
 }
@@ -81,6 +83,44 @@ function Window({ window }: { window: MonitorView["windows"][number] }) {
               <td class="right number">{percent(figures.missing)}</td>
               <td class="right number">{percent(figures.unseen)}</td>
               <td class="right number">{percent(figures.outside)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}
+
+function Quality({ rows }: { rows: ScoreRow[] }) {
+  return (
+    <>
+      <h3>Quality from true values</h3>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Window</th>
+            <th scope="col" class="right">Rows</th>
+            <th scope="col" class="right">True values</th>
+            <th scope="col">Measure</th>
+            <th scope="col" class="right">Value</th>
+            <th scope="col" class="right">95 %</th>
+            <th scope="col" class="right">AUC</th>
+            <th scope="col" class="right">Log loss</th>
+            <th scope="col" class="right">Calibration error</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={`${row.start} ${row.segment}`} class={row.isBeyond ? "reason-failed" : undefined}>
+              <th scope="row">{row.segment ? `${moment(row.start)}, ${row.segment}` : moment(row.start)}</th>
+              <td class="right number">{grouped(row.rows)}</td>
+              <td class="right number">{grouped(row.known)}</td>
+              <td>{row.measure}</td>
+              <td class="right number">{row.value}</td>
+              <td class="right number">{row.interval}</td>
+              <td class="right number">{row.auc}</td>
+              <td class="right number">{row.logLoss}</td>
+              <td class="right number">{row.calibration}</td>
             </tr>
           ))}
         </tbody>
