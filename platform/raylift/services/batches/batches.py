@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from raylift.domain.batches.batch import SCRIPT, SCRIPT_NAME, BatchSpec, Format, format_of, is_file_name
-from raylift.domain.errors import DeploymentNotReady, FieldError, InvalidRequest, NotFound, VersionNotFound
-from raylift.domain.identifiers import TAG_BATCH, new_job_id, version_number
-from raylift.domain.job import Isolation, Job, JobSpec, JobStatus, Network
-from raylift.domain.models.deployment import Deployment, DeploymentStatus
+from raylift.domain.batches.batch import SCRIPT, BatchSpec, has_time
+from raylift.domain.errors import FieldError, InvalidRequest, NotFound
+from raylift.domain.identifiers import TAG_BATCH, new_job_id
+from raylift.domain.job import Job, JobSpec, JobStatus
 from raylift.engines.batches.directory import BatchDirectory, BatchProgress, BatchResult, OpenFile
-from raylift.services.batches.paths import check_formats, check_input, check_output, check_upload_name, location_of
+from raylift.services.batches.paths import check_formats, check_input, check_output, check_upload_name
 from raylift.services.batches.request import BatchRequest
+from raylift.services.batches.specs import BatchSpecs
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.training import Submission, TrainingService
 from raylift.services.ports import Clock, Registry, utc_now
@@ -60,6 +59,7 @@ class BatchService:
     ) -> None:
         self._store, self._registry, self._training, self._settings = store, registry, training, settings
         self._capacity, self._secrets, self._clock = capacity, secrets, clock
+        self._specs = BatchSpecs(store, registry, settings.jobs)
 
     def submit(self, request: BatchRequest, *, key: str | None = None, body_sha256: str = "") -> Submission:
         """Commit a batch to the store. When this returns, it will end in exactly one final state.
@@ -74,7 +74,7 @@ class BatchService:
         errors = list(self._errors(request))
         if errors:
             raise InvalidRequest.of(*errors)
-        spec = self._spec(request, self._deployment(request))
+        spec = self._specs.spec(request)
         now = self._clock()
         job_id = new_job_id(now.timestamp())
         directory = BatchDirectory(self._settings.batches_dir, job_id)
@@ -97,6 +97,21 @@ class BatchService:
             if not stored:
                 directory.remove()
         return Submission(job, repeated=not stored)
+
+    def template(self, request: BatchRequest) -> JobSpec:
+        """Return the spec of a schedule's batches, whose paths may have ``{date}`` and ``{time}``.
+
+        Raises:
+            InvalidRequest: a field is wrong, files were uploaded, or all batches would have one output.
+            ModelNotFound, VersionNotFound, DeploymentNotReady: as for one batch.
+        """
+        errors = list(self._errors(request, is_template=True))
+        if request.output is not None and not has_time(request.output):
+            detail = "names one place for all runs: put {date} or {time} into it, or leave it out for a download of each"
+            errors.append(FieldError("output", detail))
+        if errors:
+            raise InvalidRequest.of(*errors)
+        return self._specs.spec(request)
 
     def get(self, job_id: str) -> Batch:
         """Raises JobNotFound, or NotFound for a job that is no batch."""
@@ -137,7 +152,7 @@ class BatchService:
         result = directory.result() if job.status is JobStatus.COMPLETED else None
         return Batch(job, job.spec.batch, directory.progress() if not job.is_final or result is None else None, result)
 
-    def _errors(self, request: BatchRequest) -> Iterator[FieldError]:
+    def _errors(self, request: BatchRequest, *, is_template: bool = False) -> Iterator[FieldError]:
         settings = self._settings.jobs
         yield from check_owner(request.owner, request.workspace, request.resources, settings.quotas)
         if request.version is not None and request.alias is not None:
@@ -145,10 +160,10 @@ class BatchService:
         if (request.input is None) == (not request.uploads):
             yield FieldError("input", "is required: a path on the platform's machine, s3://, or uploaded files, one of them")
         if request.input is not None:
-            yield from check_input(request.input, settings)
+            yield from check_input(request.input, settings, exists=not is_template)
         yield from _check_uploads([file.name for file in request.uploads])
         if request.output is not None:
-            yield from check_output(request.output, settings)
+            yield from check_output(request.output, settings, exists=not is_template)
         yield from check_formats(request.output, request.output_format)
         yield from check_memory(request.resources.memory_bytes, settings.min_memory_bytes)
         yield from check_fit(request.resources, self._capacity)
@@ -158,83 +173,12 @@ class BatchService:
         if not least <= request.timeout_seconds <= most:
             yield FieldError("timeout_seconds", f"is {request.timeout_seconds}; it must be from {least} to {most} seconds")
 
-    def _deployment(self, request: BatchRequest) -> Deployment:
-        """Return the deployment of the version that the request names now: its files and its environment."""
-        name, version = request.model_name, request.version
-        if request.alias is not None:
-            version = self._registry.version_of_alias(name, request.alias)
-        rows = self._store.deployments.list(name)
-        if version is None:
-            row = _newest(rows)
-            if row is None:
-                self._registry.model(name)
-                raise VersionNotFound(f"{name!r} has no version that can be loaded: name one.", model_name=name, versions=[])
-        else:
-            row = next((each for each in rows if each.version == version), None)
-        if row is None:
-            registered = self._registry.version(name, version or "")  # Raises the better error for one that does not exist.
-            raise VersionNotFound(
-                f"{name!r} version {registered.version} was never deployed, so its files are unknown: deploy it first.",
-                model_name=name,
-                versions=[each.version for each in rows],
-            )
-        if row.files is None:
-            detail = f"{name} version {row.version} is new, and its files are still being read: try again in some seconds."
-            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
-        return row
-
-    def _spec(self, request: BatchRequest, row: Deployment) -> JobSpec:
-        output = None if request.output is None else location_of(request.output)
-        named = format_of(output) if output is not None and is_file_name(output) else None
-        batch = BatchSpec(
-            model_name=row.model_name,
-            version=row.version,
-            alias=request.alias,
-            input=None if request.input is None else location_of(request.input),
-            output=output,
-            uploads=tuple(file.name for file in request.uploads),
-            input_format=request.input_format,
-            output_format=request.output_format or named or Format.PARQUET,
-            columns=None if request.columns is None else tuple(request.columns),
-            keep=None if request.keep is None else tuple(request.keep),
-            probabilities=request.probabilities,
-            on_error=request.on_error,
-            stamp=request.stamp,
-            params=request.params,
-        )
-        return JobSpec(
-            script_sha256=hashlib.sha256(_SCRIPT).hexdigest(),
-            script_name=SCRIPT_NAME,
-            experiment_name=row.model_name,
-            environment=row.config.environment,
-            secrets=tuple(request.secrets),
-            timeout_seconds=request.timeout_seconds,
-            resources=request.resources,
-            max_retries=request.max_retries,
-            priority=request.priority,
-            autolog=False,
-            deploy=False,
-            take_traffic=False,
-            tags=request.tags,
-            owner=request.owner,
-            workspace=request.workspace,
-            environment_lock=row.environment_lock,
-            isolation=Isolation.SANDBOX,
-            network=Network.FULL,  # As a replica's model has it.
-            batch=batch,
-        )
-
 
 def _check_uploads(names: Sequence[str]) -> Iterator[FieldError]:
     for name in names:
         yield from check_upload_name(name)
     if len(set(names)) < len(names):
         yield FieldError("file", "is given twice under one name: give each file a name of its own")
-
-
-def _newest(rows: Sequence[Deployment]) -> Deployment | None:
-    able = [row for row in rows if row.wanted and row.status is not DeploymentStatus.UNHEALTHY]
-    return max(able, key=lambda row: version_number(row.version), default=None)
 
 
 def _missing(batch: Batch) -> OpenFile:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from raylift.domain.batches.batch import Format, format_of, is_file_name
+from raylift.domain.batches.batch import BatchSpec, Format, format_of, is_file_name
 from raylift.domain.errors import FieldError
 from raylift.settings import JobSettings
 
@@ -27,8 +27,8 @@ def location_of(text: str) -> str:
     return text.removeprefix(_FILE) if text.startswith(f"{_FILE}/") else text
 
 
-def check_input(text: str, settings: JobSettings) -> Iterator[FieldError]:
-    """Yield what is wrong with an input."""
+def check_input(text: str, settings: JobSettings, *, exists: bool = True) -> Iterator[FieldError]:
+    """Yield what is wrong with an input. ``exists``: it must be there."""
     yield from _form("input", text)
     location = location_of(text)
     if not _is_path(location):
@@ -40,12 +40,12 @@ def check_input(text: str, settings: JobSettings) -> Iterator[FieldError]:
             f"{location} is outside of the folders that batches may read. An operator can add one to jobs.readable_paths; "
             "small files can be uploaded instead",
         )
-    elif not _has_files(location):
+    elif exists and not _has_files(location):
         yield FieldError("input", f"{location} does not exist on the platform's machine: check the path")
 
 
-def check_output(text: str, settings: JobSettings) -> Iterator[FieldError]:
-    """Yield what is wrong with an output."""
+def check_output(text: str, settings: JobSettings, *, exists: bool = True) -> Iterator[FieldError]:
+    """Yield what is wrong with an output. ``exists``: its folder must be there."""
     yield from _form("output", text)
     location = location_of(text)
     if _PATTERN.search(location):
@@ -61,7 +61,7 @@ def check_output(text: str, settings: JobSettings) -> Iterator[FieldError]:
             f"{location} is outside of the folders that batches may write. An operator can add one to jobs.writable_paths; "
             "without an output the platform keeps the file for a download",
         )
-    elif not path.parent.is_dir():
+    elif exists and not path.parent.is_dir():
         yield FieldError("output", f"{path.parent} is no folder on the platform's machine: make it first")
     elif os.path.lexists(path):
         yield FieldError("output", f"{location} exists already: remove it, or choose another")
@@ -74,6 +74,15 @@ def check_formats(output: str | None, wanted: Format | None) -> Iterator[FieldEr
     named = format_of(output)
     if named is not None and named is not wanted:
         yield FieldError("output_format", f"is {wanted}, and the output's name says {named}: leave it out, or change the name")
+
+
+def check_again(batch: BatchSpec, settings: JobSettings) -> Iterator[FieldError]:
+    """Yield what is wrong by now with the paths of a batch that was accepted once."""
+    if batch.input is not None:
+        yield from check_input(batch.input, settings)
+    if batch.output is not None:
+        yield from check_output(batch.output, settings)
+        yield from check_formats(batch.output, batch.output_format)
 
 
 def check_upload_name(name: str) -> Iterator[FieldError]:
