@@ -167,3 +167,15 @@ async def test_rerun_never_replaces_an_output(client: httpx.AsyncClient, data: P
     moved = await rerun(client, batch_id, output=f"file://{data}/other.parquet")
     assert moved.status_code == 202, moved.text
     assert (await client.get(f"{BATCHES}/{moved.json()['job_id']}")).json()["output"] == f"{data}/other.parquet"
+
+
+async def test_bucket_has_no_credentials(client: httpx.AsyncClient) -> None:
+    answer = await client.post(BATCHES, json={"model_name": "churn", "input": "s3://KEY:SECRET@lake/rows.csv"})
+    assert answer.status_code == 422
+    assert "give them in a secret" in answer.text
+
+
+async def test_loop_of_links_is_no_input(client: httpx.AsyncClient, data: Path) -> None:
+    (data / "loop").symlink_to(data / "loop")
+    answer = await client.post(BATCHES, json={"model_name": "churn", "input": f"{data}/loop/rows.csv"})
+    assert answer.status_code == 422, answer.text

@@ -41,7 +41,7 @@ def check_input(text: str, settings: JobSettings, *, exists: bool = True) -> Ite
             "small files can be uploaded instead",
         )
     elif exists and not _has_files(location):
-        yield FieldError("input", f"{location} does not exist on the platform's machine: check the path")
+        yield FieldError("input", f"{location} does not exist on the platform's machine, or may not be read: check the path")
 
 
 def check_output(text: str, settings: JobSettings, *, exists: bool = True) -> Iterator[FieldError]:
@@ -61,7 +61,7 @@ def check_output(text: str, settings: JobSettings, *, exists: bool = True) -> It
             f"{location} is outside of the folders that batches may write. An operator can add one to jobs.writable_paths; "
             "without an output the platform keeps the file for a download",
         )
-    elif exists and not path.parent.is_dir():
+    elif exists and not _is_folder(path.parent):
         yield FieldError("output", f"{path.parent} is no folder on the platform's machine: make it first")
     elif os.path.lexists(path):
         yield FieldError("output", f"{location} exists already: remove it, or choose another")
@@ -96,8 +96,11 @@ def _form(field: str, text: str) -> Iterator[FieldError]:
     if "\0" in text or len(text) > _LONGEST:
         yield FieldError(field, f"holds a null byte, or is longer than {_LONGEST} characters")
     elif location.startswith(_S3):
-        if not location.removeprefix(_S3).partition("/")[2]:
+        bucket, _, key = location.removeprefix(_S3).partition("/")
+        if not key:
             yield FieldError(field, "names no object: write s3://BUCKET/KEY")
+        if "@" in bucket or ":" in bucket:
+            yield FieldError(field, "has credentials or a port before the key: give them in a secret, by AWS_… variables")
     elif not location.startswith("/"):
         yield FieldError(field, "is neither a path on the platform's machine (/data/rows.parquet) nor s3://BUCKET/KEY")
     elif ".." in location.split("/"):
@@ -119,13 +122,24 @@ def _is_within(path: str, roots: Sequence[Path]) -> bool:
     """Return True for a path that lies in one of the folders, by its name and with its links followed."""
     for root in roots:
         known = Path(os.path.normpath(root))
-        if Path(os.path.normpath(path)).is_relative_to(known) and Path(path).resolve().is_relative_to(known.resolve()):
+        real = Path(os.path.realpath(path))
+        if Path(os.path.normpath(path)).is_relative_to(known) and real.is_relative_to(os.path.realpath(known)):
             return True
     return False
 
 
 def _has_files(location: str) -> bool:
     if not _PATTERN.search(location):
-        return Path(location).exists()
+        return os.access(location, os.F_OK)
     base = _fixed_part(location)
+    if "**" in location:
+        return _is_folder(Path(base))  # The batch looks below it: it may be a large tree.
     return next(Path(base).glob(location.removeprefix(base).lstrip("/")), None) is not None
+
+
+def _is_folder(path: Path) -> bool:
+    """Return True for a folder. One that the platform may not look at is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
