@@ -11,13 +11,13 @@ from raylift.domain.errors import FieldError, InvalidRequest, NotFound
 from raylift.domain.identifiers import TAG_BATCH, new_job_id
 from raylift.domain.job import Job, JobSpec, JobStatus
 from raylift.engines.batches.directory import BatchDirectory, BatchProgress, BatchResult, OpenFile
-from raylift.services.batches.paths import check_formats, check_input, check_output, check_upload_name
 from raylift.services.batches.request import BatchRequest
 from raylift.services.batches.specs import BatchSpecs
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.training import Submission, TrainingService
 from raylift.services.ports import Clock, Registry, utc_now
 from raylift.services.secrets import SecretService
+from raylift.services.uploads.batch_paths import check_formats, check_input, check_output, check_upload_name
 from raylift.services.uploads.checks import check_tags
 from raylift.services.uploads.resources import check_fit, check_memory, check_owner
 from raylift.settings import PlatformSettings

@@ -12,9 +12,9 @@ from raylift.domain.errors import DeploymentNotReady, InvalidRequest, VersionNot
 from raylift.domain.identifiers import version_number
 from raylift.domain.job import Isolation, JobSpec, Network
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
-from raylift.services.batches.paths import check_again, location_of
 from raylift.services.batches.request import BatchRequest
 from raylift.services.ports import Registry
+from raylift.services.uploads.batch_paths import check_again, location_of
 from raylift.settings import JobSettings
 from raylift.store import Store
 

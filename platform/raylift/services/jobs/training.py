@@ -18,7 +18,6 @@ from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.attempts.progress import LiveUsage
 from raylift.engines.batches.directory import BatchDirectory
 from raylift.engines.environments.overlays.build_record import BuildRecord
-from raylift.services.batches.paths import check_again, location_of
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.datasets.job_data import JobData
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
@@ -26,6 +25,7 @@ from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
 from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.services.ports import Clock, utc_now
 from raylift.services.secrets import SecretService
+from raylift.services.uploads.batch_paths import check_again, location_of
 from raylift.services.uploads.checks import CheckedUpload
 from raylift.services.uploads.resources import check_quota
 from raylift.settings import GatewaySettings, JobSettings
