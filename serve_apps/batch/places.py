@@ -73,6 +73,8 @@ def files_at(place: Place) -> Iterator[fs.FileInfo]:
             found = list(_below(place, path)) if info.type is fs.FileType.Directory else [info]
     except OSError as error:
         raise unreadable(place.shown, error) from error
+    except re.error as error:
+        raise BatchFailed(f"The pattern {place.shown} cannot be read: {error}. Mend what stands in brackets.") from error
     if not found or found[0].type is fs.FileType.NotFound:
         raise BatchFailed(f"There is no file at the input {place.shown}. Check the path, and who may read it.")
     return iter(sorted(found, key=_path_of))

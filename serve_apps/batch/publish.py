@@ -65,10 +65,11 @@ def prepare(target: Target) -> None:
     """Make the hidden folder of the parts.
 
     Raises:
-        BatchFailed: The output exists already, or its folder cannot be written.
+        BatchFailed: The output or its rejected rows exist already, or the folder cannot be written.
     """
-    if target.output.exists():
-        raise _exists(target)
+    for place in (target.output, target.rejected):
+        if place.exists():
+            raise _exists(place)
     if target.output.is_local:
         _make_hidden(target)
 
@@ -88,6 +89,8 @@ def publish(order: BatchOrder, plan: Plan, target: Target, parts: Parts, work: P
     rows_in, rows_out = sum(part.rows_in for part in done), sum(part.rows_out for part in done)
     if rows_in == 0:
         raise BatchFailed(f"The input {order.spec.input or 'that was uploaded'} has no rows: nothing was written.")
+    if not target.output.is_local and not is_publishing(work) and target.output.exists():
+        raise _exists(target.output)  # S3 would replace what was made meanwhile.
     write_json(work / _MARK, {})
     rejected = sum(part.rejected for part in done)
     if rejected:
@@ -176,7 +179,7 @@ def _publish_file(target: Target, parts: Parts, done: Sequence[Part]) -> None:
         # An earlier attempt has published it, and was killed then; or somebody else has made a file of the name.
         if draft.exists() and draft.samefile(output):
             return
-        raise _exists(target)
+        raise _exists(target.output)
     if single is None:
         draft.unlink(missing_ok=True)
         with draft.open("wb") as sink:
@@ -187,7 +190,7 @@ def _publish_file(target: Target, parts: Parts, done: Sequence[Part]) -> None:
     try:
         output.hardlink_to(draft)  # Fails where the name was taken meanwhile.
     except FileExistsError:
-        raise _exists(target) from None
+        raise _exists(target.output) from None
     except OSError:
         # No hard links here, or the part is of an earlier attempt with another user.
         shutil.copyfile(draft, draft.with_name("copy.tmp"))
@@ -195,8 +198,8 @@ def _publish_file(target: Target, parts: Parts, done: Sequence[Part]) -> None:
         draft.rename(output)
 
 
-def _exists(target: Target) -> BatchFailed:
-    return BatchFailed(f"The output {target.output.shown} exists already: remove it, or choose another.")
+def _exists(place: Place) -> BatchFailed:
+    return BatchFailed(f"The output {place.shown} exists already: remove it, or choose another.")
 
 
 def _stream_file(target: Target, parts: Parts, done: Sequence[Part]) -> None:
@@ -214,7 +217,7 @@ def _publish_folder(target: Target, parts: Parts, done: Sequence[Part], manifest
         try:
             Path(target.hidden.path).rename(target.output.path)
         except OSError as error:
-            raise _exists(target) from error
+            raise _exists(target.output) from error
         return
     for part in done:
         source, moved = parts.place(part.number), target.output.at(f"{target.output.path}/{part.name}")

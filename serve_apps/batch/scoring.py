@@ -6,15 +6,15 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from raylift.domain.batches.batch import BatchSpec, OnError
 from raylift.domain.errors import PlatformError
 from serve_apps.batch.errors import BatchFailed
-from serve_apps.batch.inputs import inputs_of, part_of
+from serve_apps.batch.inputs import for_schema, inputs_of, part_of
 from serve_apps.batch.readers import Chunk
 from serve_apps.batch.results import AnswerColumns, answer_columns
-from serve_apps.model_server.codecs.base import unchanged
 from serve_apps.model_server.errors import UnusableOutput
 from serve_apps.model_server.inputs.params import checked_params
 from serve_apps.model_server.inputs.tabular import Inputs
@@ -112,8 +112,11 @@ class Scorer:
         self._score(inputs, middle, end, chunk, scored)
 
     def _predict(self, inputs: Inputs, rows: int) -> AnswerColumns:
-        request = self._model.prediction_request(inputs, unchanged, params=self._params, probabilities=self._spec.probabilities)
-        return answer_columns(self._model.predict(request), rows, self._model)
+        model = self._model
+        request = model.prediction_request(
+            inputs, partial(for_schema, model=model), params=self._params, probabilities=self._spec.probabilities
+        )
+        return answer_columns(model.predict(request), rows, model)
 
 
 def _refusal(row: int, error: str) -> str:

@@ -36,7 +36,9 @@ def main(url: str, keys: str, state_dir: str, began: str) -> None:
     engines = {"mlflow_url": nowhere, "ray_dashboard_url": nowhere, "gateway_url": nowhere}
     settings = PlatformSettings.model_validate({"state_dir": state_dir, "database_url": url, **engines})
     store = Store.open(url, KeyRing(Path(keys)))
-    executor = ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), lambda: clock(start))
+    executor = ScheduleExecutor(
+        store, ScheduledJobs(store, settings, SecretService(store), lambda spec: spec), lambda: clock(start)
+    )
     while True:
         lease = store.leases.acquire(SUPERVISOR, str(os.getpid()), now=datetime.now(UTC), seconds=_LEASE_SECONDS)
         until = datetime.now(UTC) + timedelta(seconds=_LEASE_SECONDS / 2)

@@ -145,6 +145,7 @@ class RerunRequest(BaseModel):
         bool,
         Field(description="Let the version answer requests that name only the model, instead of the present version."),
     ] = False
+    output: Annotated[str | None, Field(description="Of a batch: another place for its output.")] = None
 
 
 class JobAccepted(BaseModel):

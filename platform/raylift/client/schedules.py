@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from os import PathLike
 from typing import Any, Literal, Unpack
@@ -11,6 +11,8 @@ from typing import Any, Literal, Unpack
 from raylift.api import paths
 from raylift.api.jobs.schedules import ScheduleList, ScheduleRunPage, ScheduleRunView, ScheduleSummary, ScheduleView
 from raylift.client.http.part import Part
+from raylift.client.jobs.batch_fields import batch_fields
+from raylift.client.jobs.batch_files import is_remote, without_scheme
 from raylift.client.jobs.job import Job, accepted
 from raylift.client.jobs.script import Project, read_upload
 from raylift.client.jobs.upload import TrainOptions, training_fields, upload_body
@@ -33,9 +35,10 @@ class Schedules(Part):
         jitter_seconds: int = 0,
         paused: bool = False,
         rerun: str | Job | None = None,
+        batch: Mapping[str, Any] | None = None,
         **options: Unpack[TrainOptions],
     ) -> ScheduleView:
-        """Create a schedule of an upload, or of reruns of a job. Its jobs have the rights that you have at each run.
+        """Create a schedule of an upload, of a batch, or of reruns of a job. Its jobs have your rights at each run.
 
         Args:
             name: Name, unique in the workspace.
@@ -48,6 +51,8 @@ class Schedules(Part):
             jitter_seconds: Make jobs up to this much after their moment, by a fixed amount for each moment.
             paused: Make no jobs until it is resumed.
             rerun: In place of a script: a job to run again each time, with its locked requirements.
+            batch: In place of a script: arguments of ``client.batches.create``. The input is on the platform or in S3.
+                ``{date}`` and ``{time}`` in a path are those of the moment, and the output needs one of them.
             options: Options of ``client.train`` for one job.
 
         Raises:
@@ -63,7 +68,7 @@ class Schedules(Part):
             "jitter_seconds": jitter_seconds,
             "paused": paused,
         }
-        body = _body(settings, script, rerun, options, needs_template=True)
+        body = _body(settings, script, rerun, batch, options, needs_template=True)
         return self._connection.view(ScheduleView, "POST", paths.SCHEDULES, **body)
 
     def update(
@@ -77,6 +82,7 @@ class Schedules(Part):
         catch_up_seconds: int | None = None,
         jitter_seconds: int | None = None,
         rerun: str | Job | None = None,
+        batch: Mapping[str, Any] | None = None,
         take_over: bool = False,
         **options: Unpack[TrainOptions],
     ) -> ScheduleView:
@@ -97,7 +103,7 @@ class Schedules(Part):
             "take_over": take_over or None,
         }
         asked = {field: value for field, value in settings.items() if value is not None}
-        body = _body(asked, script, rerun, options, needs_template=False)
+        body = _body(asked, script, rerun, batch, options, needs_template=False)
         return self._connection.view(ScheduleView, "PATCH", paths.schedule(name), **body)
 
     def list(self) -> builtins.list[ScheduleSummary]:
@@ -145,15 +151,18 @@ def _body(
     settings: dict[str, Any],
     script: str | PathLike[str] | None,
     rerun: str | Job | None,
+    batch: Mapping[str, Any] | None,
     options: TrainOptions,
     *,
     needs_template: bool,
 ) -> dict[str, Any]:
     """The body as keyword arguments of ``Connection.send``."""
     given: dict[str, Any] = dict(options)
-    if rerun is not None:
-        if script is not None or given:
-            raise ValueError("give a script with its options, or rerun: a schedule has one template")
+    if rerun is not None or batch is not None:
+        if script is not None or given or (rerun is not None and batch is not None):
+            raise ValueError("give a script with its options, or rerun, or batch: a schedule has one template")
+        if batch is not None:
+            return {"json": {**settings, "batch": _batch(**batch)}}
         return {"json": {**settings, "rerun": rerun.job_id if isinstance(rerun, Job) else rerun}}
     content, script_name = given.pop("script_content", None), given.pop("script_name", None)
     if script is None and content is None and not needs_template:
@@ -165,3 +174,9 @@ def _body(
     if isinstance(source, Project):
         return upload_body(source, {**fields, "schedule": settings})
     return {"json": {**settings, "train": upload_body(source, fields)["json"]}}
+
+
+def _batch(model: str, input: str, **options: Any) -> dict[str, Any]:  # noqa: A002 - the API's word
+    if not is_remote(input):
+        raise ValueError(f"{input} is on this machine, which a schedule does not see: write file:///… or s3://…")
+    return {**batch_fields(model, **options), "input": without_scheme(input)}

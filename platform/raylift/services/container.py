@@ -13,6 +13,7 @@ from raylift.services.access.callers import Callers, ModelWorkspaces
 from raylift.services.access.keys import KeyService
 from raylift.services.access.logins import IdentityProvider, LoginService
 from raylift.services.batches.batches import BatchService
+from raylift.services.batches.specs import BatchSpecs
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.counts import StatusCounter, StatusCounts
 from raylift.services.cluster.health import HealthService, check_supervisor
@@ -153,7 +154,9 @@ class Services:
             datasets=datasets,
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
-            schedules=ScheduleService(store, ScheduledJobs(store, settings, secrets), clock=clock),
+            schedules=ScheduleService(
+                store, ScheduledJobs(store, settings, secrets, BatchSpecs(store, registry, settings.jobs).renewed), clock=clock
+            ),
             batches=BatchService(store, registry, training, settings, capacity=capacity, secrets=secrets, clock=clock),
             webhooks=WebhookService(store, settings.webhooks, clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs),

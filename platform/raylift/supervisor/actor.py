@@ -108,6 +108,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.webhooks.outlet import Outlet
     from raylift.ingress.route_map import NAMES_FILE, IngressMap
     from raylift.ingress.tls import CertificateReload
+    from raylift.services.batches.specs import BatchSpecs
     from raylift.services.models.quality import QualityService
     from raylift.services.rollouts.rollouts import RolloutService
     from raylift.services.schedules.jobs import ScheduledJobs
@@ -192,6 +193,18 @@ def _assemble(settings: PlatformSettings) -> Any:
             retention=Retention(settings, store, _now),
             schedules=ScheduleExecutor(store, ScheduledJobs(store, settings, SecretService(store)), _now),
             rollouts=RolloutExecutor(store, traffic, quality, settings.counters_dir, _now),
+            schedules=ScheduleExecutor(
+                store,
+                ScheduledJobs(store, settings, SecretService(store), BatchSpecs(store, registry, settings.jobs).renewed),
+                _now,
+            ),
+            rollouts=RolloutExecutor(
+                store,
+                traffic,
+                QualityService(store, registry, settings.payloads_dir),
+                settings.counters_dir,
+                _now,
+            ),
             gates=GateExecutor(store, registry, traffic, RolloutService(store, registry, traffic), _now),
             webhooks=WebhookDeliverer(
                 store,

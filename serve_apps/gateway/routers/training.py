@@ -240,6 +240,7 @@ def _changes(asked: RerunRequest) -> RerunChanges:
         take_traffic=asked.take_traffic,
         isolation=Isolation(asked.isolation) if asked.isolation else None,
         network=Network(asked.network) if asked.network else None,
+        output=asked.output,
     )
 
 

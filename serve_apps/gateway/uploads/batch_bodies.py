@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -13,7 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from raylift.api.jobs.batches import BatchRequest
+from raylift.domain.batches.batch import Format, OnError
 from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.domain.job import Resources
+from raylift.domain.quantities import parse_bytes
+from raylift.services.batches.request import BatchRequest as WantedBatch
 from raylift.services.batches.request import UploadedFile
 from serve_apps.gateway.http.bodies import bounded_stream, media_type, parse_model, read_body, require_json
 from serve_apps.gateway.http.errors import MalformedBody
@@ -84,6 +89,34 @@ async def read_batch(request: Request, *, max_bytes: int) -> ReadBatch:
     except InvalidRequest:
         await form.close()
         raise
+
+
+def batch_of(asked: BatchRequest, uploads: Sequence[UploadedFile], *, owner: str, workspace: str) -> WantedBatch:
+    """Translate a request for the service."""
+    return WantedBatch(
+        model_name=asked.model_name,
+        version=asked.model_version,
+        alias=asked.alias,
+        input=asked.input,
+        uploads=uploads,
+        output=asked.output,
+        input_format=Format(asked.input_format) if asked.input_format else None,
+        output_format=Format(asked.output_format) if asked.output_format else None,
+        columns=asked.columns,
+        keep=asked.keep,
+        probabilities=asked.return_probabilities,
+        on_error=OnError(asked.on_error),
+        stamp=asked.stamp,
+        params=asked.params,
+        secrets=asked.secrets,
+        resources=Resources(asked.resources.cpus, parse_bytes(asked.resources.memory), asked.resources.gpus),
+        timeout_seconds=asked.timeout_seconds,
+        max_retries=asked.max_retries,
+        priority=asked.priority,
+        tags=asked.tags,
+        owner=owner,
+        workspace=workspace,
+    )
 
 
 def _collected(form: FormData) -> ReadBatch:

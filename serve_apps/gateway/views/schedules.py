@@ -32,6 +32,8 @@ def schedule_view(
         "params": dict(spec.params),
         "tags": dict(spec.tags),
         "isolation": spec.isolation.value,
+        "input": spec.batch and spec.batch.input,
+        "output": spec.batch and spec.batch.output,
         "notes": list(notes),
     }
     return ScheduleView.model_validate(view)
@@ -80,7 +82,7 @@ def _summary(schedule: Schedule, last: ScheduleRun | None, following: Sequence[d
         "kind": schedule.kind.value,
         "script_name": spec.script_name,
         "experiment_name": spec.experiment_name,
-        "model_name": spec.model_name,
+        "model_name": spec.batch.model_name if spec.batch is not None else spec.model_name,
         "next_runs": [moment.astimezone(zone) for moment in following],
         "last_run": None if last is None else schedule_run_view(schedule, last),
         "created_at": schedule.created_at,

@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve_apps.model_server.inputs.column_type import LARGEST_EXACT
+from serve_apps.model_server.inputs.column_values.coded import CodedColumn
 from serve_apps.model_server.inputs.tabular import Columns, Rows
 
+Given = Sequence[Any] | NDArray[Any] | CodedColumn
+"""Values of a column as they are read: numbers in an array, text by its distinct values, or a list as JSON has it."""
 Step = Callable[[NDArray[Any]], None]
 """Operation on an array of float64, in place."""
 
@@ -32,12 +35,27 @@ class ColumnValues:
     high: float = math.inf
     is_number: bool = False
 
-    def has(self, values: Sequence[Any]) -> bool:
+    def has(self, values: Given) -> bool:
+        if isinstance(values, np.ndarray):
+            return self._has_array(values)
         types = self.types
+        if isinstance(values, CodedColumn):
+            values = values.distinct
         for value in values:
             if type(value) not in types:
                 return False
         return not self.is_number or all(self._fits(value) for value in values)
+
+    def _has_array(self, values: NDArray[Any]) -> bool:
+        kind = values.dtype.kind
+        if kind == "f":
+            if float not in self.types:
+                return False
+            finite = np.isfinite(values)
+            return bool(finite.all()) or (type(None) in self.types and bool((finite | np.isnan(values)).all()))
+        if kind == "b":
+            return bool in self.types
+        return int in self.types and self._fits(int(values.min())) and self._fits(int(values.max()))
 
     def _fits(self, value: Any) -> bool:
         if type(value) is float:
@@ -68,12 +86,15 @@ class Lookup:
     table: NDArray[np.float64]
     outputs: slice | NDArray[np.intp]
 
-    def write(self, values: Sequence[Any], rows: NDArray[np.float64]) -> bool:
+    def write(self, values: Given, rows: NDArray[np.float64]) -> bool:
         """Write the values' outputs into the rows. False if a value has none."""
-        places: Any = [self.places.get(value, self.others) for value in values]
+        if isinstance(values, np.ndarray):
+            values = CodedColumn.of_array(values)
+        distinct = values.distinct if isinstance(values, CodedColumn) else values
+        places: Any = [self.places.get(value, self.others) for value in distinct]
         if None in places:
             return False
-        rows[:, self.outputs] = self.table[places]
+        rows[:, self.outputs] = self.table[np.take(places, values.codes) if isinstance(values, CodedColumn) else places]
         return True
 
 
@@ -103,7 +124,9 @@ class ColumnReader:
 
     def read(self, inputs: Any) -> NDArray[Any] | None:
         """Read rows or records as lists, or columns as a mapping. None: use the schema."""
-        columns = self.columns_of(inputs)
+        if type(inputs) is Rows or type(inputs) is Columns:
+            inputs = inputs.values
+        columns = self._ordered(inputs)
         if columns is None or not all(map(ColumnValues.has, self.columns, columns)):
             return None
         return self._transformed(columns)
@@ -112,13 +135,14 @@ class ColumnReader:
         """Values of each column, as they were sent; None for other inputs."""
         if type(inputs) is Rows or type(inputs) is Columns:
             inputs = inputs.values
-        return self._ordered(inputs)
+        columns = self._ordered(inputs)
+        return None if columns is None else [_listed(each) for each in columns]
 
-    def _transformed(self, columns: Sequence[Sequence[Any]]) -> NDArray[Any] | None:
+    def _transformed(self, columns: Sequence[Given]) -> NDArray[Any] | None:
         rows = np.empty((len(columns[0]), len(self.constant)), order="F" if self.is_column_major else "C")
         rows[:] = self.constant
         if self.numbers:
-            numbers = np.array([columns[index] for index in self.number_columns], dtype=np.float64).T
+            numbers = np.array([_numbers(columns[index]) for index in self.number_columns], dtype=np.float64).T
             for block in self.numbers:
                 part = rows[:, block.outputs]
                 part[:] = numbers[:, block.columns]
@@ -129,16 +153,16 @@ class ColumnReader:
                 return None
         return self.prepare(rows)
 
-    def _ordered(self, inputs: Any) -> Sequence[Sequence[Any]] | None:
+    def _ordered(self, inputs: Any) -> Sequence[Given] | None:
         """Values of each column, of one length of at least one; None for other inputs."""
         if isinstance(inputs, list):
             rows = self._rows(inputs)
             return None if rows is None else list(zip(*rows, strict=True))
         if not isinstance(inputs, Mapping) or len(inputs) != self.width:
             return None
-        columns = [_listed(inputs.get(name)) for name in self.names]
-        lengths = {-1 if column is None else len(column) for column in columns}
-        return [column or [] for column in columns] if len(lengths) == 1 and lengths.isdisjoint((-1, 0)) else None
+        columns = [column for name in self.names if (column := _given(inputs.get(name))) is not None]
+        lengths = {len(column) for column in columns}
+        return columns if len(columns) == self.width and len(lengths) == 1 and 0 not in lengths else None
 
     def _rows(self, inputs: list[Any]) -> list[list[Any]] | None:
         width, names = self.width, self.names
@@ -152,7 +176,15 @@ class ColumnReader:
             return None
 
 
-def _listed(values: Any) -> list[Any] | None:
-    if type(values) is np.ndarray:
-        return values.tolist() if values.ndim == 1 and values.dtype.kind in "biufOUT" else None
-    return values if type(values) is list else None
+def _given(values: Any) -> Given | None:
+    if type(values) is np.ndarray and values.ndim == 1:
+        return values if values.dtype.kind in "biuf" else values.tolist() if values.dtype.kind in "OUT" else None
+    return values if type(values) in (list, CodedColumn) else None
+
+
+def _numbers(values: Given) -> Any:
+    return np.take(np.array(values.distinct, dtype=np.float64), values.codes) if type(values) is CodedColumn else values
+
+
+def _listed(values: Given) -> Sequence[Any]:
+    return values.tolist() if isinstance(values, (np.ndarray, CodedColumn)) else values

@@ -12,6 +12,7 @@ import pandas as pd
 from raylift.domain.errors import FieldError
 from serve_apps.model_server.errors import WrongInputs
 from serve_apps.model_server.inputs.column_type import ColumnType
+from serve_apps.model_server.inputs.column_values.coded import CodedColumn
 from serve_apps.model_server.inputs.column_values.conversion import convert, untyped
 from serve_apps.model_server.inputs.column_values.trained import as_trained
 from serve_apps.model_server.inputs.signature import Column, Tensor
@@ -100,7 +101,12 @@ class NamedColumns:
             raise wrong_types(errors, wants=describe(self.columns))
         return self._assembled(converted)
 
-    def _converted(self, values: Values, column: Column) -> Any:
+    def _converted(self, values: Values | CodedColumn, column: Column) -> Any:
+        if isinstance(values, CodedColumn):
+            try:
+                return self._converted(values.distinct, column).take(values.codes)
+            except Mistyped:
+                values = values.tolist()  # The error names the row.
         if column.trained is not None:
             return as_trained(values, column.trained, refuses_unseen=self.refuses_unseen)
         if column.type is None:

@@ -102,6 +102,21 @@ def test_existing_output_is_never_replaced(model: Model, tmp_path: Path) -> None
         shutil.rmtree(tmp_path / "batch2")
 
 
+def test_rejected_rows_of_another_batch_are_never_replaced(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("a,b,c\n1,2,3\n")
+    (tmp_path / "out.parquet.rejected.jsonl").write_text("{}")
+    order = order_of(tmp_path / "batch", tmp_path, input=f"{tmp_path}/in.csv", output=f"{tmp_path}/out.parquet")
+    with pytest.raises(BatchFailed, match=r"out.parquet.rejected.jsonl exists already"):
+        run_here(order, model)
+
+
+@pytest.mark.parametrize("pattern", ["[z-a].csv", "[\\].csv"])
+def test_wrong_pattern_is_said(model: Model, tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "in.csv").write_text("a,b,c\n1,2,3\n")
+    with pytest.raises(BatchFailed, match=r"The pattern .* cannot be read"):
+        run_here(order_of(tmp_path / "batch", tmp_path, input=f"{tmp_path}/{pattern}"), model)
+
+
 def test_formats_go_into_each_other(model: Model, tmp_path: Path) -> None:
     """Types that only one format has become text; columns that some rows lack are null."""
     folder = tmp_path / "in"

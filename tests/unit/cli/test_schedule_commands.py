@@ -110,14 +110,18 @@ def test_job_in_place_of_an_upload(platform: Any, run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "give the upload after --"),
-        (["--", "predict", "x"], "a schedule runs `train`"),
+        ([], "give the command after --"),
+        (["--", "predict", "x"], "a schedule runs `train` or `batch`"),
         (["--", "train"], "Missing argument"),
         (["--", "train", "SCRIPT", "--wrong"], "No such option"),
         (["--", "train", "SCRIPT", "--sweep", "lr=1,2"], "is not for a schedule"),
         (["--", "train", "SCRIPT", "--follow"], "is not for a schedule"),
         (["--job", "job_1", "--", "train", "SCRIPT"], "a schedule has one template"),
         (["--", "train", "FOLDER"], "is a directory"),
+        (["--", "batch", "churn"], "Missing option"),
+        (["--", "batch", "churn", "--input", "rows.csv"], "which a schedule does not see"),
+        (["--", "batch", "churn", "--input", "s3://a/b", "--output", "here.csv"], "is on this machine"),
+        (["--", "batch", "churn", "--input", "s3://a/b", "--no-wait"], "is not for a schedule"),
     ],
 )
 def test_wrong_template_is_wrong_usage(run: Run, script: Path, words: list[str], said: str) -> None:
@@ -170,3 +174,14 @@ def test_jobs_of_a_schedule(platform: Any, run: Run) -> None:
     assert any("schedule=nightly" in path for _, path, _, _ in platform.requests)
     platform.on("GET", "/mlops/training/jobs/job_1", job_resource("completed") | {"schedule": "nightly"})
     assert "nightly" in run("jobs", "show", "job_1").stdout
+
+
+def test_batch_after_two_dashes_is_the_template(platform: Any, run: Run) -> None:
+    platform.on("POST", PATH, VIEW | {"kind": "batch", "output": "s3://scored/{date}/"}, status=201)
+    words = ["batch", "churn", "--input", "s3://lake/{date}/", "--output", "s3://scored/{date}/", "--alias", "champion"]
+    made = run("schedule", "create", "nightly", "--cron", "@daily", "--", *words, "--keep-none", "--cpus", "2")
+    assert made.exit_code == 0, made.output
+    batch = platform.sent("POST", PATH)[0]["batch"]
+    assert (batch["model_name"], batch["input"], batch["output"]) == ("churn", "s3://lake/{date}/", "s3://scored/{date}/")
+    assert (batch["alias"], batch["keep"], batch["resources"]["cpus"]) == ("champion", [], 2)
+    assert "s3://scored/{date}/" in made.stdout

@@ -88,7 +88,6 @@ async def test_batch_is_a_job_of_the_newest_version(client: httpx.AsyncClient, p
         batch_id
     ]
     assert (await client.get(PATH, params={"model_name": "other"})).json()["batches"] == []
-    assert (await client.post(f"/mlops/training/jobs/{batch_id}/rerun")).status_code == 422
 
 
 async def test_alias_is_looked_up_once(client: httpx.AsyncClient, platform: Platform, data: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from raylift.domain.access import Role
 from raylift.domain.job import JobState
 from raylift.domain.schedules.schedule import Overlap
+from raylift.services.batches.specs import BatchSpecs
 from raylift.services.schedules.jobs import ScheduledJobs
 from raylift.services.secrets import SecretService
 from raylift.settings import PlatformSettings
@@ -44,7 +45,8 @@ async def make(client: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
 def look(platform: Platform, **later: float) -> None:
     """Let a supervisor look, so much later."""
     now = datetime.now(UTC) + timedelta(**later)
-    jobs = ScheduledJobs(platform.store, platform.settings, SecretService(platform.store))
+    renewed = BatchSpecs(platform.store, platform.registry, platform.settings.jobs).renewed
+    jobs = ScheduledJobs(platform.store, platform.settings, SecretService(platform.store), renewed)
     ScheduleExecutor(platform.store, jobs, lambda: now).attend(platform.lease)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from raylift.api.jobs.batches import BatchRequest
 from raylift.api.resources import ResourceView
 from raylift.api.training import TrainingUpload
 from raylift.domain.schedules.schedule import MAX_CATCH_UP_SECONDS, MAX_JITTER_SECONDS, MIN_CATCH_UP_SECONDS
@@ -25,6 +26,10 @@ _OVERLAP = (
 _CATCH_UP = "Age at which a due moment is missed, for instance because the platform did not run."
 _JITTER = "Jobs are made up to this much after their moment, by a fixed amount for each moment."
 _TRAIN = "The job to make each time: an upload. Its requirements are resolved for each job."
+_BATCH = (
+    "In place of train: a batch to make each time, as for `POST /mlops/batches`. `{date}` and `{time}` in its paths are those "
+    "of the moment, in the time zone (`2026-01-31`, `030000`). An alias, or the newest version, is looked up at each moment."
+)
 _RERUN = "In place of train: id of a job to run again each time, with its locked requirements."
 
 CatchUp = Annotated[int, Field(ge=MIN_CATCH_UP_SECONDS, le=MAX_CATCH_UP_SECONDS, description=_CATCH_UP)]
@@ -45,6 +50,7 @@ class ScheduleRequest(BaseModel):
     paused: Annotated[bool, Field(description="Make no jobs until it is resumed.")] = False
     train: Annotated[TrainingUpload | None, Field(description=_TRAIN)] = None
     rerun: Annotated[str | None, Field(description=_RERUN)] = None
+    batch: Annotated[BatchRequest | None, Field(description=_BATCH)] = None
 
 
 class SchedulePatch(BaseModel):
@@ -60,6 +66,7 @@ class SchedulePatch(BaseModel):
     paused: Annotated[bool | None, Field(description="true: make no jobs. false: go on with the next moment.")] = None
     train: Annotated[TrainingUpload | None, Field(description="A new upload. You become the owner.")] = None
     rerun: Annotated[str | None, Field(description="In place of train: id of a job. You become the owner.")] = None
+    batch: Annotated[BatchRequest | None, Field(description="In place of train: a batch. You become the owner.")] = None
     take_over: Annotated[bool, Field(description="Become the owner: the jobs have your rights from now on.")] = False
 
 
@@ -99,7 +106,7 @@ class ScheduleSummary(BaseModel):
     jitter_seconds: int
     paused: bool
     paused_at: datetime | None
-    kind: Literal["train", "rerun"]
+    kind: Literal["train", "rerun", "batch"]
     script_name: str
     experiment_name: str
     model_name: str | None
@@ -124,6 +131,8 @@ class ScheduleView(ScheduleSummary):
     params: dict[str, str]
     tags: dict[str, str]
     isolation: Literal["sandbox", "cluster"]
+    input: Annotated[str | None, Field(description="Input of its batches.")] = None
+    output: Annotated[str | None, Field(description="Output of its batches.")] = None
     notes: Annotated[list[str], Field(description="Deviations from the upload's own values.")] = []
 
 

@@ -32,78 +32,105 @@ InputHelp = "File, folder or pattern here, which is uploaded; file:///… on the
 OutputHelp = "File here; or file:///… or s3://…: a file, or a folder of parts. Without it the platform keeps the file."
 
 
-def register(root: typer.Typer) -> None:
-    """Add ``raylift batch``. Its ``--output`` is a file, so the format of its answers is set before the command."""
+def batch(
+    session: Session,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Registered model.", show_default=False)],
+    input_: Annotated[str, typer.Option("--input", metavar="PATH", help=InputHelp, show_default=False)],
+    output: Annotated[str | None, typer.Option("--output", metavar="PATH", help=OutputHelp)] = None,
+    version: Annotated[str | None, typer.Option(help="Version. Default: the newest that loads.")] = None,
+    alias: Annotated[str | None, typer.Option(help="An MLflow alias; the version that it names now is kept.")] = None,
+    input_format: Annotated[Format | None, typer.Option(help="Default: by the names of the files.")] = None,
+    output_format: Annotated[Format | None, typer.Option(help="Default: by the output's name, else parquet.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Column for the model; repeatable. Default: by name.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Column of the input to write, too; repeatable. Default: all.")] = None,
+    keep_none: Annotated[bool, typer.Option("--keep-none", help="Write the predictions only.")] = False,
+    proba: Annotated[bool, typer.Option("--proba", help="Write a column for each class's probability.")] = False,
+    on_error: Annotated[
+        OnError, typer.Option(help="For a row that the model does not take: fail, skip the row, or write null.")
+    ] = OnError.FAIL,
+    stamp: Annotated[bool, typer.Option("--stamp", help="Write model_version and scored_at, too.")] = False,
+    params: Annotated[str | None, typer.Option(metavar="JSON", help="Inference parameters.")] = None,
+    secret: Annotated[list[str] | None, typer.Option(help="Secret whose variables it gets; repeatable.")] = None,
+    cpus: Annotated[float, typer.Option(help="CPUs; a process predicts for each whole one.")] = 1.0,
+    memory: Annotated[str, typer.Option(help="Memory, such as 4GiB.")] = "2GiB",
+    gpus: Annotated[float, typer.Option(help="GPUs.")] = 0.0,
+    timeout: Annotated[int, typer.Option(metavar="SECONDS", help="Time limit of one attempt.")] = 86_400,
+    max_retries: Annotated[int, typer.Option(help="Retries after a failure; they go on where it was.")] = 0,
+    priority: Annotated[int, typer.Option(help="0 to 100, higher first.")] = 50,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the id, and do not wait for the end.")] = False,
+) -> None:
+    """Predict for all rows of files: raylift batch churn --input data.parquet --output scored.parquet.
 
-    @command(root, "batch", takes_owner=True, takes_output=False)
-    def batch(
-        session: Session,
-        model: Annotated[str, typer.Argument(metavar="MODEL", help="Registered model.", show_default=False)],
-        input_: Annotated[str, typer.Option("--input", metavar="PATH", help=InputHelp, show_default=False)],
-        output: Annotated[str | None, typer.Option("--output", metavar="PATH", help=OutputHelp)] = None,
-        version: Annotated[str | None, typer.Option(help="Version. Default: the newest that loads.")] = None,
-        alias: Annotated[str | None, typer.Option(help="An MLflow alias; the version that it names now is kept.")] = None,
-        input_format: Annotated[Format | None, typer.Option(help="Default: by the names of the files.")] = None,
-        output_format: Annotated[Format | None, typer.Option(help="Default: by the output's name, else parquet.")] = None,
-        column: Annotated[list[str] | None, typer.Option(help="Column for the model; repeatable. Default: by name.")] = None,
-        keep: Annotated[
-            list[str] | None, typer.Option(help="Column of the input to write, too; repeatable. Default: all.")
-        ] = None,
-        keep_none: Annotated[bool, typer.Option("--keep-none", help="Write the predictions only.")] = False,
-        proba: Annotated[bool, typer.Option("--proba", help="Write a column for each class's probability.")] = False,
-        on_error: Annotated[
-            OnError, typer.Option(help="For a row that the model does not take: fail, skip the row, or write null.")
-        ] = OnError.FAIL,
-        stamp: Annotated[bool, typer.Option("--stamp", help="Write model_version and scored_at, too.")] = False,
-        params: Annotated[str | None, typer.Option(metavar="JSON", help="Inference parameters.")] = None,
-        secret: Annotated[list[str] | None, typer.Option(help="Secret whose variables it gets; repeatable.")] = None,
-        cpus: Annotated[float, typer.Option(help="CPUs; a process predicts for each whole one.")] = 1.0,
-        memory: Annotated[str, typer.Option(help="Memory, such as 4GiB.")] = "2GiB",
-        gpus: Annotated[float, typer.Option(help="GPUs.")] = 0.0,
-        timeout: Annotated[int, typer.Option(metavar="SECONDS", help="Time limit of one attempt.")] = 86_400,
-        max_retries: Annotated[int, typer.Option(help="Retries after a failure; they go on where it was.")] = 0,
-        priority: Annotated[int, typer.Option(help="0 to 100, higher first.")] = 50,
-        no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the id, and do not wait for the end.")] = False,
-    ) -> None:
-        """Predict for all rows of files: raylift batch churn --input data.parquet --output scored.parquet.
-
-        Parquet, CSV and JSON lines. Ctrl-C only detaches; raylift jobs cancel ends it. Exit code 1 if it failed.
-        """
-        is_here = output is not None and not is_remote(output)
-        try:
-            target = new_output(output, output_format) if is_here and output is not None else None
-            if target is not None and no_wait:
-                raise wrong_usage(
-                    "--no-wait", "the output comes here after the end: leave it out, and use raylift batches download"
-                )
-            made = session.client.batches.create(
-                model,
-                input_,
-                output=None if is_here else output,
+    Parquet, CSV and JSON lines. Ctrl-C only detaches; raylift jobs cancel ends it. Exit code 1 if it failed.
+    """
+    is_here = output is not None and not is_remote(output)
+    try:
+        target = new_output(output, output_format) if is_here and output is not None else None
+        if target is not None and no_wait:
+            raise wrong_usage(
+                "--no-wait", "the output comes here after the end: leave it out, and use raylift batches download"
+            )
+        made = session.client.batches.create(
+            model,
+            input_,
+            output=None if is_here else output,
+            **batch_options(
+                output_format=output_format or (None if target is None else format_of(target.name)),
                 version=version,
                 alias=alias,
-                input_format=_name(input_format),
-                output_format=_name(output_format or (None if target is None else format_of(target.name))),
-                columns=column,
-                keep=[] if keep_none else keep,
+                input_format=input_format,
+                column=column,
+                keep=keep,
+                keep_none=keep_none,
                 proba=proba,
-                on_error=_ON_ERROR[on_error],
+                on_error=on_error,
                 stamp=stamp,
-                params=_object(params),
-                secrets=secret or (),
+                params=params,
+                secret=secret,
                 cpus=cpus,
                 memory=memory,
                 gpus=gpus,
                 timeout=timeout,
                 max_retries=max_retries,
                 priority=priority,
-            )
-        except (ValueError, OSError) as error:
-            raise wrong_usage("--output" if is_here and "exists" in str(error) else "--input", str(error)) from error
-        if no_wait:
-            session.print(made.view.model_dump(mode="json"), lambda: echo(made.batch_id))
-            return
-        _follow(session, made, target)
+            ),
+        )
+    except (ValueError, OSError) as error:
+        raise wrong_usage("--output" if is_here and "exists" in str(error) else "--input", str(error)) from error
+    if no_wait:
+        session.print(made.view.model_dump(mode="json"), lambda: echo(made.batch_id))
+        return
+    _follow(session, made, target)
+
+
+def batch_options(
+    *,
+    input_format: Format | None,
+    output_format: Format | None,
+    column: list[str] | None,
+    keep: list[str] | None,
+    keep_none: bool,
+    on_error: OnError,
+    params: str | None,
+    secret: list[str] | None,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return the options of ``raylift batch`` as those of ``client.batches.create``."""
+    return {
+        "input_format": _name(input_format),
+        "output_format": _name(output_format),
+        "columns": column,
+        "keep": [] if keep_none else keep,
+        "on_error": _ON_ERROR[on_error],
+        "params": _object(params),
+        "secrets": secret or (),
+        **others,
+    }
+
+
+def register(root: typer.Typer) -> None:
+    """Add ``raylift batch``. Its ``--output`` is a file, so the format of its answers is set before the command."""
+    command(root, "batch", takes_owner=True, takes_output=False)(batch)
 
 
 _ON_ERROR: Final[dict[OnError, Literal["fail", "skip", "null"]]] = {

@@ -149,6 +149,9 @@ def rerun(
     take_traffic: Annotated[
         bool, typer.Option("--take-traffic", help="Let the new version answer requests that name only the model.")
     ] = False,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="PATH", help="Of a batch: another output, file:///… or s3://….")
+    ] = None,
 ) -> None:
     """Run a job again: the same script or project in the same locked environment. Prints the new job's id.
 
@@ -167,6 +170,7 @@ def rerun(
         take_traffic=take_traffic,
         isolation=isolation,
         network=network,
+        output=to,
     )
     announce(session, job)
 

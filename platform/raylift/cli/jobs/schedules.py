@@ -10,7 +10,7 @@ import typer
 from raylift.api import paths
 from raylift.api.jobs.schedules import ScheduleList, ScheduleRunPage, ScheduleRunView, ScheduleSummary, ScheduleView
 from raylift.cli.exits import wrong_usage
-from raylift.cli.jobs.schedule_template import TrainCommand, read_command
+from raylift.cli.jobs.schedule_template import TemplateCommand, read_command
 from raylift.cli.jobs.train import announce
 from raylift.cli.options import CursorOption, LimitOption
 from raylift.cli.printing import cell, pairs, print_facts, print_table, say, say_next_page
@@ -22,7 +22,9 @@ app = typer.Typer(help="Jobs at the moments of a cron expression: create, list, 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the schedule.", show_default=False)]
 Command = Annotated[
     list[str] | None,
-    typer.Argument(metavar="-- train …", help="The upload, as for `raylift train`.", show_default=False),
+    typer.Argument(
+        metavar="-- train|batch …", help="The command, as `raylift train` or `raylift batch` takes it.", show_default=False
+    ),
 ]
 OverlapHelp = "While a job of it has not ended: make no job, let one moment wait for the end, or cancel the job."
 CatchUpHelp = "Age in seconds at which a due moment is missed, e.g. because the platform did not run."
@@ -67,6 +69,8 @@ def _print(view: ScheduleView) -> None:
             ("runs", f"{view.kind} {view.entrypoint or view.script_name}"),
             ("experiment", view.experiment_name),
             ("model", view.model_name),
+            ("input", view.input),
+            ("output", view.output),
             ("arguments", " ".join(view.args)),
             ("params", pairs(dict(view.params))),
             ("secrets", ", ".join(view.secrets)),
@@ -99,12 +103,12 @@ def create(
 ) -> None:
     """Create a schedule: raylift schedule create nightly --cron "0 3 * * *" --timezone Europe/Berlin -- train train.py.
 
-    The upload after -- has the options of `raylift train`. It is stored now, and runs at each moment with the rights that you
-    have then.
+    The command after -- has the options of `raylift train`, or of `raylift batch` on paths of the platform or in S3, with
+    {date} or {time} in the output. It is stored now, and runs at each moment with the rights that you have then.
     """
     template = read_command(words or [])
     if (template is None) == (job is None):
-        raise wrong_usage("-- train", "give the upload after --, or --job: a schedule has one template")
+        raise wrong_usage("-- train", "give the command after --, or --job: a schedule has one template")
     view = _sent(
         session.client.schedules.create,
         template,
@@ -150,7 +154,7 @@ def update(
     session.print(view.model_dump(mode="json"), lambda: _print(view))
 
 
-def _sent(send: Any, template: TrainCommand | None, name: str, **options: Any) -> ScheduleView:
+def _sent(send: Any, template: TemplateCommand | None, name: str, **options: Any) -> ScheduleView:
     given = {} if template is None else template.options
     script = None if template is None else template.script
     try:

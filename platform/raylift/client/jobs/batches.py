@@ -16,6 +16,7 @@ from raylift.api.jobs.batches import BatchAccepted, BatchPage, BatchSummary, Bat
 from raylift.client.http.connection import Connection, Form
 from raylift.client.http.errors import RayliftError
 from raylift.client.http.part import Part
+from raylift.client.jobs.batch_fields import FileFormat, batch_fields
 from raylift.client.jobs.batch_files import is_remote, local_files, save, without_scheme
 from raylift.client.jobs.job import Job, JobCancelled, JobFailed, JobWaitTimeout
 from raylift.client.jobs.waiting import wait_until_final
@@ -24,7 +25,6 @@ from raylift.domain.job import JobStatus
 
 BatchReport = Callable[[BatchView | None, RayliftError | None], None]
 """Called with each fetched view, or with the error of a failed fetch."""
-FileFormat = Literal["parquet", "csv", "jsonl"]
 _UPLOAD_SECONDS: Final = 600.0
 
 
@@ -192,28 +192,28 @@ class Batches(Part):
             InvalidRequest: E.g. a path that batches may not read, or an output that exists.
             NotFound: The model, version or alias does not exist.
         """
-        if output is not None and not is_remote(output):
-            raise ValueError(f"{output} is on this machine: use client.batches.run, or write file:///… for the platform's")
-        fields: dict[str, Any] = {
-            "model_name": model,
-            "model_version": None if version is None else str(version),
-            "alias": alias,
-            "output": None if output is None else without_scheme(output),
-            "input_format": input_format,
-            "output_format": output_format,
-            "columns": None if columns is None else list(columns),
-            "keep": None if keep is None else list(keep),
-            "return_probabilities": proba,
-            "on_error": on_error,
-            "stamp": stamp,
-            "params": dict(params or {}),
-            "secrets": list(secrets),
-            "resources": {"cpus": cpus, "memory": memory, "gpus": gpus},
-            "timeout_seconds": timeout,
-            "max_retries": max_retries,
-            "priority": priority,
-            "tags": dict(tags or {}),
-        }
+        fields = batch_fields(
+            model,
+            output=output,
+            version=version,
+            alias=alias,
+            input_format=input_format,
+            output_format=output_format,
+            columns=columns,
+            keep=keep,
+            proba=proba,
+            on_error=on_error,
+            stamp=stamp,
+            params=params,
+            secrets=secrets,
+            cpus=cpus,
+            memory=memory,
+            gpus=gpus,
+            timeout=timeout,
+            max_retries=max_retries,
+            priority=priority,
+            tags=tags,
+        )
         how: dict[str, Any] = {"headers": {IDEMPOTENCY_KEY: idempotency_key or uuid.uuid4().hex}, "resend": True}
         if is_remote(str(input)):
             how["json"] = {**fields, "input": without_scheme(str(input))}

@@ -249,6 +249,7 @@ class Job:
         take_traffic: bool = False,
         isolation: Literal["sandbox", "cluster"] | None = None,
         network: Literal["full", "mlflow-only", "none"] | None = None,
+        output: str | None = None,
     ) -> Job:
         """Run the same script or project again in the same locked environment, and return the new job.
 
@@ -268,6 +269,8 @@ class Job:
                 answers them now continues.
             isolation: "sandbox" or "cluster".
             network: Network of a sandboxed script.
+            output: Of a batch, another place: ``file:///…`` or ``s3://…``. A batch has its version, input and output again, and
+                never replaces an output.
         """
         resources = {"cpus": cpus, "memory": memory, "gpus": gpus, **workers_field(workers)}
         body: dict[str, Any] = {
@@ -280,6 +283,7 @@ class Job:
             "take_traffic": take_traffic or None,
             "isolation": isolation,
             "network": network,
+            "output": output,
         }
         changes = {name: value for name, value in body.items() if value is not None and value != {}}
         return accepted(self._connection, self._connection.json("POST", paths.job(self._job_id, "rerun"), json=changes or None))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -66,6 +67,26 @@ class BatchSpec:
     """Write columns with the version and the time, too."""
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Inference parameters of the model."""
+    newest: bool = False
+    """True where the request named neither version nor alias: a schedule then takes the newest version each time."""
+
+    def at(self, moment: datetime) -> BatchSpec:
+        """Return the batch of a schedule's moment: its paths have the day and the time of it."""
+        return replace(self, input=_filled(self.input, moment), output=_filled(self.output, moment))
+
+
+_FIELDS: Final[Mapping[str, str]] = {"{date}": "%Y-%m-%d", "{time}": "%H%M%S"}
+
+
+def has_time(location: str) -> bool:
+    """Return True for a path with ``{date}`` or ``{time}``."""
+    return any(name in location for name in _FIELDS)
+
+
+def _filled(location: str | None, moment: datetime) -> str | None:
+    for name, form in _FIELDS.items():
+        location = None if location is None else location.replace(name, moment.strftime(form))
+    return location
 
 
 _OF_SUFFIX: Final[Mapping[str, Format]] = {

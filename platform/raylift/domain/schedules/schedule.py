@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from raylift.domain.identifiers import MODEL_NAME
 from raylift.domain.job import JobSpec, JobStatus, SchedulePart
@@ -39,6 +40,8 @@ class TemplateKind(StrEnum):
     """An upload. Its requirements are resolved for each job."""
     RERUN = "rerun"
     """An earlier job, with its locked requirements."""
+    BATCH = "batch"
+    """A batch, with the version that its alias names at the moment."""
 
 
 class RunOutcome(StrEnum):
@@ -128,4 +131,7 @@ def jitter_of(schedule_id: str, due_at: datetime, jitter_seconds: int) -> timede
 def job_spec(schedule: Schedule, due_at: datetime) -> JobSpec:
     """Return the spec of the job that a moment makes."""
     part = SchedulePart(schedule.schedule_id, schedule.name, due_at)
-    return replace(schedule.template, owner=schedule.owner, workspace=schedule.workspace, schedule=part)
+    spec = replace(schedule.template, owner=schedule.owner, workspace=schedule.workspace, schedule=part)
+    if spec.batch is None:
+        return spec
+    return replace(spec, batch=spec.batch.at(due_at.astimezone(ZoneInfo(schedule.timetable.timezone))))

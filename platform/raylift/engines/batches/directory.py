@@ -6,6 +6,7 @@ Its program runs in the sandbox and may have written anything there, so files ar
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -103,6 +104,10 @@ class BatchDirectory:
         with (self.path / INPUT_FOLDER / name).open("xb") as file:
             shutil.copyfileobj(content, file, _PIECE)
 
+    def open_input(self, name: str) -> BinaryIO | None:
+        """Open an uploaded file; None if it is gone."""
+        return open_plain(self.path / INPUT_FOLDER / name)
+
     def progress(self) -> BatchProgress | None:
         """Return the last report; None before the first, or where it is malformed."""
         return self._record(PROGRESS_FILE, BatchProgress)
@@ -133,9 +138,8 @@ class BatchDirectory:
             return 0.0
 
     def _open(self, name: str) -> OpenFile | None:
-        path = self.path / WORK_FOLDER / name
-        file = open_plain(path)
-        return None if file is None else OpenFile(name, plain_size(path), file)
+        file = open_plain(self.path / WORK_FOLDER / name)
+        return None if file is None else OpenFile(name, os.fstat(file.fileno()).st_size, file)
 
     def _record(self, name: str, kind: type[R]) -> R | None:
         try:

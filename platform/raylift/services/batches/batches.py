@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from raylift.domain.batches.batch import SCRIPT, SCRIPT_NAME, BatchSpec, Format, format_of, is_file_name
-from raylift.domain.errors import DeploymentNotReady, FieldError, InvalidRequest, NotFound, VersionNotFound
-from raylift.domain.identifiers import TAG_BATCH, new_job_id, version_number
-from raylift.domain.job import Isolation, Job, JobSpec, JobStatus, Network
-from raylift.domain.models.deployment import Deployment, DeploymentStatus
+from raylift.domain.batches.batch import SCRIPT, BatchSpec, has_time
+from raylift.domain.errors import FieldError, InvalidRequest, NotFound
+from raylift.domain.identifiers import TAG_BATCH, new_job_id
+from raylift.domain.job import Job, JobSpec, JobStatus
 from raylift.engines.batches.directory import BatchDirectory, BatchProgress, BatchResult, OpenFile
-from raylift.services.batches.paths import check_formats, check_input, check_output, check_upload_name, location_of
 from raylift.services.batches.request import BatchRequest
+from raylift.services.batches.specs import BatchSpecs
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.training import Submission, TrainingService
 from raylift.services.ports import Clock, Registry, utc_now
 from raylift.services.secrets import SecretService
+from raylift.services.uploads.batch_paths import check_formats, check_input, check_output, check_upload_name
 from raylift.services.uploads.checks import check_tags
 from raylift.services.uploads.resources import check_fit, check_memory, check_owner
 from raylift.settings import PlatformSettings
@@ -60,6 +59,7 @@ class BatchService:
     ) -> None:
         self._store, self._registry, self._training, self._settings = store, registry, training, settings
         self._capacity, self._secrets, self._clock = capacity, secrets, clock
+        self._specs = BatchSpecs(store, registry, settings.jobs)
 
     def submit(self, request: BatchRequest, *, key: str | None = None, body_sha256: str = "") -> Submission:
         """Commit a batch to the store. When this returns, it will end in exactly one final state.
@@ -74,7 +74,7 @@ class BatchService:
         errors = list(self._errors(request))
         if errors:
             raise InvalidRequest.of(*errors)
-        spec = self._spec(request, self._deployment(request))
+        spec = self._specs.spec(request)
         now = self._clock()
         job_id = new_job_id(now.timestamp())
         directory = BatchDirectory(self._settings.batches_dir, job_id)
@@ -97,6 +97,21 @@ class BatchService:
             if not stored:
                 directory.remove()
         return Submission(job, repeated=not stored)
+
+    def template(self, request: BatchRequest) -> JobSpec:
+        """Return the spec of a schedule's batches, whose paths may have ``{date}`` and ``{time}``.
+
+        Raises:
+            InvalidRequest: a field is wrong, files were uploaded, or all batches would have one output.
+            ModelNotFound, VersionNotFound, DeploymentNotReady: as for one batch.
+        """
+        errors = list(self._errors(request, is_template=True))
+        if request.output is not None and not has_time(request.output):
+            detail = "names one place for all runs: put {date} or {time} into it, or leave it out for a download of each"
+            errors.append(FieldError("output", detail))
+        if errors:
+            raise InvalidRequest.of(*errors)
+        return self._specs.spec(request)
 
     def get(self, job_id: str) -> Batch:
         """Raises JobNotFound, or NotFound for a job that is no batch."""
@@ -137,7 +152,7 @@ class BatchService:
         result = directory.result() if job.status is JobStatus.COMPLETED else None
         return Batch(job, job.spec.batch, directory.progress() if not job.is_final or result is None else None, result)
 
-    def _errors(self, request: BatchRequest) -> Iterator[FieldError]:
+    def _errors(self, request: BatchRequest, *, is_template: bool = False) -> Iterator[FieldError]:
         settings = self._settings.jobs
         yield from check_owner(request.owner, request.workspace, request.resources, settings.quotas)
         if request.version is not None and request.alias is not None:
@@ -145,10 +160,10 @@ class BatchService:
         if (request.input is None) == (not request.uploads):
             yield FieldError("input", "is required: a path on the platform's machine, s3://, or uploaded files, one of them")
         if request.input is not None:
-            yield from check_input(request.input, settings)
+            yield from check_input(request.input, settings, exists=not is_template)
         yield from _check_uploads([file.name for file in request.uploads])
         if request.output is not None:
-            yield from check_output(request.output, settings)
+            yield from check_output(request.output, settings, exists=not is_template)
         yield from check_formats(request.output, request.output_format)
         yield from check_memory(request.resources.memory_bytes, settings.min_memory_bytes)
         yield from check_fit(request.resources, self._capacity)
@@ -244,11 +259,6 @@ def _check_uploads(names: Sequence[str]) -> Iterator[FieldError]:
         yield from check_upload_name(name)
     if len(set(names)) < len(names):
         yield FieldError("file", "is given twice under one name: give each file a name of its own")
-
-
-def _newest(rows: Sequence[Deployment]) -> Deployment | None:
-    able = [row for row in rows if row.wanted and row.status is not DeploymentStatus.UNHEALTHY]
-    return max(able, key=lambda row: version_number(row.version), default=None)
 
 
 def _missing(batch: Batch) -> OpenFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from raylift.domain.errors import FieldError, InvalidRequest
+from raylift.domain.errors import FieldError
 from raylift.domain.job import Isolation, Job, JobSpec, Network, Origin, Resources, Workers
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
@@ -31,13 +31,8 @@ class RerunChanges:
     network: Network | None = None
     take_traffic: bool = False
     """Let the new version answer requests that name only the model."""
-
-
-def require_rerunnable(job: Job) -> None:
-    """Raise InvalidRequest for a batch: its output exists, and its alias may name another version by now."""
-    if job.spec.batch is not None:
-        detail = "is a batch, which is not run again: start a new one (raylift batch, POST /mlops/batches)"
-        raise InvalidRequest.of(FieldError("job_id", detail))
+    output: str | None = None
+    """Output of a batch. None: the place of the first one, or a file that the platform keeps."""
 
 
 def rerun_spec(first: Job, changes: RerunChanges, owner: str | None = None) -> JobSpec:
@@ -75,6 +70,7 @@ def check_rerun(
     first: JobSpec, changes: RerunChanges, spec: JobSpec, capacity: Capacity, least_memory_bytes: int
 ) -> Iterator[FieldError]:
     """Yield an error for each invalid change. Values that the first job had are not checked again."""
+    yield from _check_kind(first, changes)
     yield from check_variables(changes.environment)
     for name in changes.environment.keys() & first.params.keys():
         yield FieldError(f"environment.{name}", "is a parameter of the job: set it in params")
@@ -90,3 +86,15 @@ def check_rerun(
     yield from check_workers(spec.resources, spec.isolation, least_memory_bytes)
     if (changes.cpus, changes.memory_bytes, changes.gpus, changes.workers) != (None, None, None, None):
         yield from check_fit(spec.resources, capacity)
+
+
+def _check_kind(first: JobSpec, changes: RerunChanges) -> Iterator[FieldError]:
+    """Yield an error for each change that jobs of this kind do not have."""
+    if first.batch is None:
+        if changes.output is not None:
+            yield FieldError("output", "is for a batch; this job has none")
+        return
+    names = ("args", "environment", "params", "workers", "deploy", "isolation", "network", "take_traffic")
+    for name in names:
+        if getattr(changes, name) not in (None, False, {}):
+            yield FieldError(name, "is not for a batch: change its output, its secrets, cpus, memory or gpus")

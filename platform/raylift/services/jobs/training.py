@@ -21,10 +21,11 @@ from raylift.engines.environments.overlays.build_record import BuildRecord
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.datasets.job_data import JobData
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
-from raylift.services.jobs.reruns import RerunChanges, check_rerun, require_rerunnable, rerun_spec
+from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
 from raylift.services.jobs.wait_reasons import WaitReasons
 from raylift.services.ports import Clock, utc_now
 from raylift.services.secrets import SecretService
+from raylift.services.uploads.batch_paths import check_again, location_of
 from raylift.services.uploads.checks import CheckedUpload
 from raylift.services.uploads.resources import check_quota
 from raylift.settings import GatewaySettings, JobSettings
@@ -89,6 +90,7 @@ class TrainingService:
         self._logs = logs
         self._settings = settings
         self._quotas = jobs.quotas
+        self._jobs = jobs
         self._min_memory_bytes = jobs.min_memory_bytes
         self._capacity = capacity
         self._secrets = secrets
@@ -187,16 +189,40 @@ class TrainingService:
             QuotaExceeded: the owner has as many waiting jobs as its quota allows.
         """
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
-        require_rerunnable(first)
         spec = rerun_spec(first, changes, owner)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
         errors += [*self._secrets.check(spec.workspace, spec.secrets), *self._data.check(spec)]
         errors += check_quota(spec.account, spec.resources, self._quotas)
+        if spec.batch is not None:
+            batch = spec.batch if changes.output is None else replace(spec.batch, output=location_of(changes.output))
+            spec = replace(spec, batch=batch)
+            errors += check_again(batch, self._jobs)
         if errors:
             raise InvalidRequest.of(*errors)
         script = self._store.jobs.script(first.spec.script_sha256)
         now, max_queued = self._clock(), self._quotas.of(spec.account).max_queued_jobs
-        return self._store.jobs.add(spec, script, job_id=new_job_id(now.timestamp()), now=now, max_queued=max_queued)
+        again = new_job_id(now.timestamp())
+        directory = None if spec.batch is None else self._copied_uploads(first, again)
+        try:
+            return self._store.jobs.add(spec, script, job_id=again, now=now, max_queued=max_queued)
+        except BaseException:
+            if directory is not None:
+                directory.remove()
+            raise
+
+    def _copied_uploads(self, first: Job, again: str) -> BatchDirectory:
+        """Make the directory of a batch that is run again, with the uploads of the first one. Raises InvalidRequest."""
+        directory, former = BatchDirectory(self._batches_dir, again), BatchDirectory(self._batches_dir, first.job_id)
+        directory.make()
+        for name in first.spec.batch.uploads if first.spec.batch else ():
+            file = former.open_input(name)
+            if file is None:
+                directory.remove()
+                detail = f"had the upload {name}, which was removed after its retention: start a new batch"
+                raise InvalidRequest.of(FieldError("job_id", detail))
+            with file:
+                directory.add_input(name, file)
+        return directory
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job, its events and all files of its attempts.

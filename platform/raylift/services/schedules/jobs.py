@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from raylift.access_settings import OidcSettings
 from raylift.domain.access import Principal
-from raylift.domain.errors import Forbidden, InvalidRequest
+from raylift.domain.errors import Forbidden, InvalidRequest, ModelNotFound
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import JobSpec
 from raylift.domain.schedules.rights import role_of_owner
@@ -23,12 +24,15 @@ from raylift.store import NewJob, Store
 class ScheduledJobs:
     """Makes jobs for the gateway and for the supervisor."""
 
-    def __init__(self, store: Store, settings: PlatformSettings, secrets: SecretService) -> None:
+    def __init__(
+        self, store: Store, settings: PlatformSettings, secrets: SecretService, renewed_batch: Callable[[JobSpec], JobSpec]
+    ) -> None:
         self._store = store
         self._is_keyed = settings.auth is AuthMode.KEYS
         self._oidc: OidcSettings = settings.oidc
         self._quotas: QuotaSettings = settings.jobs.quotas
         self._secrets = secrets
+        self._renewed_batch = renewed_batch
         self._data = JobData(store, settings)
 
     def new_job(self, schedule: Schedule, due_at: datetime, *, now: datetime) -> NewJob:
@@ -36,10 +40,11 @@ class ScheduledJobs:
 
         Raises:
             Forbidden: the owner has no valid key any more, or its role does not allow the job.
+            PlatformError: its batch has no version, no input, or an output that exists.
             InvalidRequest: a secret or a version of a dataset is gone, or the job exceeds the present quota.
         """
         self._require_rights(schedule, now)
-        spec = job_spec(schedule, due_at)
+        spec = self._renewed_batch(job_spec(schedule, due_at))
         spec = replace(spec, data=self._data.renewed(spec))
         errors = [
             *self._secrets.check(spec.workspace, spec.secrets),
@@ -65,5 +70,8 @@ class ScheduledJobs:
                 owner=schedule.owner,
             )
         owner = Principal(schedule.owner, role, schedule.workspace)
+        batch = schedule.template.batch
+        if batch is not None and owner.visible_workspace not in (None, self._store.workspaces.of_model(batch.model_name)):
+            raise ModelNotFound(f"No model is registered as {batch.model_name!r}.", model_name=batch.model_name)
         require_right_to_submit(owner)
         require_rights_of_job(schedule.template.isolation, schedule.template.promote, owner)

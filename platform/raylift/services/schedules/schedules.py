@@ -24,7 +24,7 @@ from raylift.domain.schedules.schedule import (
     Timetable,
     name_error,
 )
-from raylift.services.jobs.reruns import RerunChanges, require_rerunnable, rerun_spec
+from raylift.services.jobs.reruns import RerunChanges, rerun_spec
 from raylift.services.ports import Clock, utc_now
 from raylift.services.schedules.jobs import ScheduledJobs
 from raylift.services.uploads.checks import CheckedUpload
@@ -74,7 +74,8 @@ class ScheduleService:
 
     def template_of_job(self, job: Job) -> Template:
         """Return the template that runs a job again, in its locked environment. Raises InvalidRequest for a batch."""
-        require_rerunnable(job)
+        if job.spec.batch is not None:
+            raise InvalidRequest.of(FieldError("rerun", "is a batch: schedule one with its fields, in batch"))
         return Template(TemplateKind.RERUN, rerun_spec(job, RerunChanges(take_traffic=job.spec.take_traffic)))
 
     def create(

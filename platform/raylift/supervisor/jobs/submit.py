@@ -24,6 +24,7 @@ from raylift.domain.job import Job, Reason
 from raylift.domain.nodes.labels import CONTROL
 from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
 from raylift.engines.attempts.storage import storage_dir
+from raylift.engines.batches.directory import BatchDirectory
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.mlflow_engine.credentials import job_variables
 from raylift.engines.ray_engine.groups import Group
@@ -109,6 +110,7 @@ class JobSubmitter:
         if spec is None:
             return None
         row = self._store.deployments.get(spec.model_name, spec.version)
+        BatchDirectory(settings.batches_dir, job.job_id).make()  # That of a schedule or a rerun is not there yet.
         folders = settings.jobs
         return BatchOrder(
             job_id=job.job_id,

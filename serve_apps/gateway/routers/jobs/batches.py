@@ -11,17 +11,14 @@ from starlette.responses import StreamingResponse
 from raylift.api import paths
 from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.jobs.batches import BatchAccepted, BatchPage, BatchRequest, BatchView
-from raylift.domain.batches.batch import Format, OnError
-from raylift.domain.job import JobStatus, Resources
-from raylift.domain.quantities import parse_bytes
+from raylift.domain.job import JobStatus
 from raylift.engines.batches.directory import OpenFile
-from raylift.services.batches import request as batch_request
 from raylift.services.container import Services
 from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
 from serve_apps.gateway.access.permissions import Action, Kind, needs, require_model
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
 from serve_apps.gateway.http.visit import owner_of, principal_of, visit_of
-from serve_apps.gateway.uploads.batch_bodies import FORM_SCHEMA, ReadBatch, read_batch
+from serve_apps.gateway.uploads.batch_bodies import FORM_SCHEMA, ReadBatch, batch_of, read_batch
 from serve_apps.gateway.uploads.forms import MULTIPART
 from serve_apps.gateway.uploads.threads import run_in_upload_thread
 from serve_apps.gateway.views.batches import batch_accepted, batch_summary, batch_view
@@ -124,30 +121,7 @@ def _submit(services: Services, request: Request, read: ReadBatch) -> Submission
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key and not visit_of(request.scope).is_local:
         key = f"{caller.workspace}/{key}"  # Workspaces do not share keys.
-    wanted = batch_request.BatchRequest(
-        model_name=asked.model_name,
-        version=asked.model_version,
-        alias=asked.alias,
-        input=asked.input,
-        uploads=tuple(read.files),
-        output=asked.output,
-        input_format=Format(asked.input_format) if asked.input_format else None,
-        output_format=Format(asked.output_format) if asked.output_format else None,
-        columns=asked.columns,
-        keep=asked.keep,
-        probabilities=asked.return_probabilities,
-        on_error=OnError(asked.on_error),
-        stamp=asked.stamp,
-        params=asked.params,
-        secrets=asked.secrets,
-        resources=Resources(asked.resources.cpus, parse_bytes(asked.resources.memory), asked.resources.gpus),
-        timeout_seconds=asked.timeout_seconds,
-        max_retries=asked.max_retries,
-        priority=asked.priority,
-        tags=asked.tags,
-        owner=owner_of(request),
-        workspace=caller.workspace,
-    )
+    wanted = batch_of(asked, tuple(read.files), owner=owner_of(request), workspace=caller.workspace)
     return services.batches.submit(wanted, key=key, body_sha256=read.fingerprint() if key is not None else "")
 
 

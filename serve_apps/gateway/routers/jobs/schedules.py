@@ -19,15 +19,18 @@ from raylift.api.jobs.schedules import (
     ScheduleView,
 )
 from raylift.api.training import JobAccepted
+from raylift.domain.batches.batch import SCRIPT
 from raylift.domain.errors import FieldError, InvalidRequest, JobNotFound
-from raylift.domain.schedules.schedule import Overlap, Schedule, Timetable
+from raylift.domain.schedules.schedule import Overlap, Schedule, TemplateKind, Timetable
+from raylift.services.access.cluster import require_right_to
 from raylift.services.access.submitting import require_rights_of_job
 from raylift.services.container import Services
 from raylift.services.jobs.training import MAX_PAGE
 from raylift.services.schedules.schedules import ScheduleChanges, Template
-from serve_apps.gateway.access.permissions import Action, Kind, needs
+from serve_apps.gateway.access.permissions import Action, Kind, needs, require_model
 from serve_apps.gateway.http.responses import header, json_body, json_response, problems
 from serve_apps.gateway.http.visit import owner_of, principal_of, visit_of
+from serve_apps.gateway.uploads.batch_bodies import batch_of
 from serve_apps.gateway.uploads.bodies import ReadUpload
 from serve_apps.gateway.uploads.forms import FORM_SCHEMA, MULTIPART, SCHEDULE
 from serve_apps.gateway.uploads.schedule_bodies import read_schedule
@@ -70,9 +73,9 @@ def schedules_router(services: Services) -> APIRouter:
         request: Request,
         dry_run: Annotated[bool, Query(description="Only check the schedule and tell its next moments.")] = False,
     ) -> Response:
-        """Create a schedule of an upload, or of reruns of a job. Its jobs have the rights that you have at each run.
+        """Create a schedule of an upload, of a batch, or of reruns of a job. Its jobs have your rights at each run.
 
-        With ``dry_run`` nothing is stored, and ``train`` and ``rerun`` may both be absent.
+        With ``dry_run`` nothing is stored, and ``train``, ``rerun`` and ``batch`` may all be absent.
         """
         asked, read = await _read(services, request, ScheduleRequest)
         run = run_in_upload_thread if read is None or read.project is None else run_in_project_thread
@@ -158,7 +161,10 @@ def _body(model: type[ScheduleRequest | SchedulePatch]) -> dict[str, Any]:
 
 
 async def _read(services: Services, request: Request, model: type[Any]) -> tuple[Any, ReadUpload | None]:
-    return await read_schedule(request, model, services.settings.jobs, services.settings.environments.http_hosts)
+    asked, read = await read_schedule(request, model, services.settings.jobs, services.settings.environments.http_hosts)
+    if asked.batch is not None:
+        await require_model(services, request, asked.batch.model_name)
+    return asked, read
 
 
 def _found(services: Services, request: Request, name: str) -> Schedule:
@@ -178,7 +184,7 @@ def _create(
     workspace = principal_of(request).workspace
     template, notes = _template(services, request, asked, read, workspace)
     if template is None:
-        raise InvalidRequest.of(FieldError("train", "is required: the upload of the jobs; or name a job in rerun"))
+        raise InvalidRequest.of(FieldError("train", "is required: the upload of the jobs; or give rerun or batch"))
     schedule = services.schedules.create(
         asked.name, _timetable(asked), template, owner=owner_of(request), workspace=workspace, paused=asked.paused
     )
@@ -230,13 +236,16 @@ def _template(
 ) -> _Found:
     """Return the template that the request brings, and notes on its upload."""
     caller = principal_of(request)
-    if read is not None and asked.rerun is not None:
-        raise InvalidRequest.of(FieldError("rerun", "cannot be given with an upload: a schedule has one template"))
+    if sum(each is not None for each in (read, asked.rerun, asked.batch)) > 1:
+        raise InvalidRequest.of(FieldError("train", "is given with rerun or batch: a schedule has one template"))
     if read is not None:
         wanted = upload_request(read.upload, project=read.project, owner=owner_of(request), workspace=workspace)
         require_rights_of_job(wanted.isolation, wanted.promote, caller)
         checked = services.uploads.check(wanted)
         return services.schedules.template_of(checked), checked.notes
+    if asked.batch is not None:
+        wanted_batch = batch_of(asked.batch, (), owner=owner_of(request), workspace=workspace)
+        return Template(TemplateKind.BATCH, services.batches.template(wanted_batch), SCRIPT.encode()), ()
     if asked.rerun is None:
         return None, ()
     job = services.training.get(asked.rerun)

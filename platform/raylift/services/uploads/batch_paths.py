@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from raylift.domain.batches.batch import Format, format_of, is_file_name
+from raylift.domain.batches.batch import BatchSpec, Format, format_of, is_file_name
 from raylift.domain.errors import FieldError
 from raylift.settings import JobSettings
 
@@ -28,8 +28,8 @@ def location_of(text: str) -> str:
     return text.removeprefix(_FILE) if text.startswith(f"{_FILE}/") else text
 
 
-def check_input(text: str, settings: JobSettings) -> Iterator[FieldError]:
-    """Yield what is wrong with an input."""
+def check_input(text: str, settings: JobSettings, *, exists: bool = True) -> Iterator[FieldError]:
+    """Yield what is wrong with an input. ``exists``: it must be there."""
     yield from _form("input", text)
     location = location_of(text)
     if not _is_path(location):
@@ -41,12 +41,12 @@ def check_input(text: str, settings: JobSettings) -> Iterator[FieldError]:
             f"{location} is outside of the folders that batches may read. An operator can add one to jobs.readable_paths; "
             "small files can be uploaded instead",
         )
-    elif not _has_files(location):
-        yield FieldError("input", f"{location} does not exist on the platform's machine: check the path")
+    elif exists and not _has_files(location):
+        yield FieldError("input", f"{location} does not exist on the platform's machine, or may not be read: check the path")
 
 
-def check_output(text: str, settings: JobSettings) -> Iterator[FieldError]:
-    """Yield what is wrong with an output."""
+def check_output(text: str, settings: JobSettings, *, exists: bool = True) -> Iterator[FieldError]:
+    """Yield what is wrong with an output. ``exists``: its folder must be there."""
     yield from _form("output", text)
     location = location_of(text)
     if _PATTERN.search(location):
@@ -62,7 +62,7 @@ def check_output(text: str, settings: JobSettings) -> Iterator[FieldError]:
             f"{location} is outside of the folders that batches may write. An operator can add one to jobs.writable_paths; "
             "without an output the platform keeps the file for a download",
         )
-    elif not path.parent.is_dir():
+    elif exists and not _is_folder(path.parent):
         yield FieldError("output", f"{path.parent} is no folder on the platform's machine: make it first")
     elif os.path.lexists(path):
         yield FieldError("output", f"{location} exists already: remove it, or choose another")
@@ -75,6 +75,15 @@ def check_formats(output: str | None, wanted: Format | None) -> Iterator[FieldEr
     named = format_of(output)
     if named is not None and named is not wanted:
         yield FieldError("output_format", f"is {wanted}, and the output's name says {named}: leave it out, or change the name")
+
+
+def check_again(batch: BatchSpec, settings: JobSettings) -> Iterator[FieldError]:
+    """Yield what is wrong by now with the paths of a batch that was accepted once."""
+    if batch.input is not None:
+        yield from check_input(batch.input, settings)
+    if batch.output is not None:
+        yield from check_output(batch.output, settings)
+        yield from check_formats(batch.output, batch.output_format)
 
 
 def check_upload_name(name: str) -> Iterator[FieldError]:
@@ -91,9 +100,14 @@ def _form(field: str, text: str) -> Iterator[FieldError]:
         bucket, _, key = location.removeprefix(_S3).partition("/")
         if not key:
             yield FieldError(field, "names no object: write s3://BUCKET/KEY")
+<<<<<<< HEAD:platform/raylift/services/batches/paths.py
         elif not _BUCKET.fullmatch(bucket):
             # The address is shown and kept in clear text, so it is not said again.
             yield FieldError(field, "has more than a bucket's name after s3://: credentials belong into a secret (secrets)")
+=======
+        if "@" in bucket or ":" in bucket:
+            yield FieldError(field, "has credentials or a port before the key: give them in a secret, by AWS_… variables")
+>>>>>>> batch:platform/raylift/services/uploads/batch_paths.py
     elif not location.startswith("/"):
         yield FieldError(field, "is neither a path on the platform's machine (/data/rows.parquet) nor s3://BUCKET/KEY")
     elif ".." in location.split("/"):
@@ -118,13 +132,24 @@ def _is_within(path: str, roots: Sequence[Path]) -> bool:
     """Return True for a path that lies in one of the folders, by its name and with its links followed."""
     for root in roots:
         known = Path(os.path.normpath(root))
-        if Path(os.path.normpath(path)).is_relative_to(known) and Path(path).resolve().is_relative_to(known.resolve()):
+        real = Path(os.path.realpath(path))
+        if Path(os.path.normpath(path)).is_relative_to(known) and real.is_relative_to(os.path.realpath(known)):
             return True
     return False
 
 
 def _has_files(location: str) -> bool:
     if not _PATTERN.search(location):
-        return Path(location).exists()
+        return os.access(location, os.F_OK)
     base = _fixed_part(location)
+    if "**" in location:
+        return _is_folder(Path(base))  # The batch looks below it: it may be a large tree.
     return next(Path(base).glob(location.removeprefix(base).lstrip("/")), None) is not None
+
+
+def _is_folder(path: Path) -> bool:
+    """Return True for a folder. One that the platform may not look at is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
