@@ -116,10 +116,10 @@ def update(
     experiment: Experiments = None,
     of_owner: Owners = None,
 ) -> None:
-    """Change a webhook. An option that is given replaces the whole list."""
-    view = session.client.webhooks.update(
-        name, url=address, events=event, models=model, experiments=experiment, owners=of_owner
-    )  # fmt: skip
+    """Change a webhook. An option that is given replaces the whole list; --model '' empties it."""
+    lists = {"events": event, "models": model, "experiments": experiment, "owners": of_owner}
+    given = {field: [pattern for pattern in patterns if pattern] for field, patterns in lists.items() if patterns is not None}
+    view = session.client.webhooks.update(name, url=address, **given)
     session.print(view.model_dump(mode="json"), lambda: _print(view))
 
 

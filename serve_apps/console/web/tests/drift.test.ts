@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { MonitorView } from "../src/api/types";
-import { columnsOf, sentenceOf } from "../src/pages/model/drift";
+import { columnsOf, figureOf, markOf, sentenceOf } from "../src/pages/model/drift";
 
 const monitor = (status: MonitorView["status"]) => ({ status, settings: { window_seconds: 3600, minimum_rows: 200 } }) as MonitorView;
 
@@ -15,4 +15,10 @@ test("columns beyond a limit come first, and the others keep their order", () =>
   const figures = ["a", "b", "c", "d"].map((feature) => ({ feature, breaches: feature === "c" ? ["drift"] : [] }));
   const shown = columnsOf(figures as unknown as MonitorView["windows"][number]["figures"]);
   expect(shown.map((one) => one.feature)).toEqual(["c", "a", "b", "d"]);
+});
+
+test("figures of checks have their unit, and those beyond a limit are marked", () => {
+  expect([figureOf("drift", 0.41237), figureOf("drift", null), figureOf("unseen", 0.0734)]).toEqual(["0.412", "—", "7.3 %"]);
+  const figures = { breaches: ["drift"] } as unknown as MonitorView["windows"][number]["figures"][number];
+  expect([markOf(figures, "drift"), markOf(figures, "missing")]).toEqual(["beyond", ""]);
 });
