@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from raylift.domain.batches.batch import Format
 from raylift.domain.batches.order import PROGRESS_FILE, RESULT_FILE, WORK_FOLDER, output_name
 from raylift.domain.job import JobState, Reason
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.version import InputColumn, ModelSignature
 from raylift.domain.monitoring.monitor import Alert, Check, Figures, Monitor, MonitorState, Window
 from raylift.domain.monitoring.reference import ColumnKind, Reference, ReferenceColumn
-from raylift.domain.rollouts.moves import enter_step, note
+from raylift.domain.rollouts.moves import enter_step
 from raylift.domain.rollouts.rollout import Both
 from raylift.domain.webhooks.delivery import AfterAttempt, Answer, DeliveryStatus
 from tests.integration.console.conftest import Gateway
@@ -176,18 +177,12 @@ def _batch(gateway: Gateway, state: str) -> str:
     if is_over:
         written = {"rows": 1_200_000, "rows_written": 1_200_000 - rejected, "rejected": rejected, "files": 1}
         _put(work / RESULT_FILE, {"output": None, "rejected_output": None} | written)
-        (work / output_name(_format())).write_bytes(b"customer,prediction\n")
+        (work / output_name(Format.PARQUET)).write_bytes(b"customer,prediction\n")
         gateway.platform.finish(batch)
     if state == "failed":
         message = "Row 7 of october.csv: column 'monthly_fee' has no number."
         gateway.platform.finish(batch, JobState.FAILED, reason=Reason.DATA_ERROR, message=message)
     return batch
-
-
-def _format() -> Any:
-    from raylift.domain.batches.batch import Format
-
-    return Format.CSV
 
 
 def _put(path: Path, content: dict[str, Any]) -> None:
@@ -236,7 +231,6 @@ def roll_out(gateway: Gateway, model: str) -> None:
         (rollout,) = platform.store.rollouts.active()
         now = datetime.now(UTC)
         platform.store.rollouts.apply(enter_step(rollout, step, Both(), now), lease=platform.lease, now=now)
-    _ = note
 
 
 def _webhook(gateway: Gateway) -> str:

@@ -52,11 +52,11 @@ export function BatchesPage() {
                   <td class="col-state">
                     <State state={batch.status} />
                   </td>
-                  <td>
+                  <td class="col-name">
                     <a href={link("batches", batch.batch_id)} data-row>
                       {batch.model_name} v{batch.model_version}
-                    </a>{" "}
-                    <span class="muted target">
+                    </a>
+                    <span class="muted ellipsis">
                       {batch.input && `${batch.input} · `}
                       {shortId(batch.batch_id)}
                     </span>
