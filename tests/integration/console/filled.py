@@ -21,6 +21,9 @@ from raylift.domain.monitoring.reference import ColumnKind, Reference, Reference
 from raylift.domain.rollouts.moves import enter_step
 from raylift.domain.rollouts.rollout import Both
 from raylift.domain.webhooks.delivery import AfterAttempt, Answer, DeliveryStatus
+from raylift.engines.environments.overlays.build_record import write_record
+from raylift.engines.environments.overlays.overlay import environment_hash, overlay_directory
+from raylift.engines.environments.uv.process import Downloads
 from tests.integration.console.conftest import Gateway
 
 MODEL = "churn"
@@ -48,6 +51,7 @@ class Filled:
     """By state, and ``rejected``: one with rejected rows."""
     webhook: str
     schedule: str
+    environment: str
 
     def paths(self) -> list[str]:
         """Return the paths of all pages, with something on each."""
@@ -59,7 +63,8 @@ class Filled:
             *("datasets", f"datasets/{DATASET}", f"datasets/{DATASET}?version=1", "datasets/images"),
             *("batches", *(f"batches/{batch}" for batch in self.batches.values())),
             *("models", f"models/{MODEL}", f"models/{MODEL}/3", f"models/{MODEL}/2", f"models/{MODEL}/1"),
-            *("deployments", f"playground?model={MODEL}&version=3", "cluster", "environments"),
+            *("deployments", f"playground?model={MODEL}&version=3", "cluster"),
+            *("environments", f"environments?hash={self.environment}"),
             *("webhooks", "webhooks/new", f"webhooks/{self.webhook}", "access", "audit", "settings"),
         ]
 
@@ -94,9 +99,21 @@ def fill(gateway: Gateway) -> Filled:
     for number, job in enumerate(swept[:3]):
         gateway.platform.start(job["job_id"])
         gateway.platform.finish(job["job_id"], metrics={"accuracy": 0.8 + number / 50})
+    lock = ["lightgbm==4.6.0", "torch==2.9.0"]
+    directory = overlay_directory(lock, gateway.platform.settings.environments_dir)
+    write_record(directory, lock, downloads=Downloads(40 * 2**20, 200 * 2**20))
     watch(gateway, MODEL, "3")
     roll_out(gateway, MODEL)
-    return Filled(trained, running, failed, sweep, batches, webhook=_webhook(gateway), schedule=_schedule(gateway))
+    return Filled(
+        trained,
+        running,
+        failed,
+        sweep,
+        batches,
+        webhook=_webhook(gateway),
+        schedule=_schedule(gateway),
+        environment=environment_hash(lock),
+    )
 
 
 def add_dataset(gateway: Gateway, name: str, files: dict[str, bytes]) -> None:

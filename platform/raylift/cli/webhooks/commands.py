@@ -117,10 +117,20 @@ def update(
     of_owner: Owners = None,
 ) -> None:
     """Change a webhook. An option that is given replaces the whole list; --model '' empties it."""
-    lists = {"events": event, "models": model, "experiments": experiment, "owners": of_owner}
-    given = {field: [pattern for pattern in patterns if pattern] for field, patterns in lists.items() if patterns is not None}
-    view = session.client.webhooks.update(name, url=address, **given)
+    view = session.client.webhooks.update(
+        name,
+        url=address,
+        events=_patterns(event),
+        models=_patterns(model),
+        experiments=_patterns(experiment),
+        owners=_patterns(of_owner),
+    )
     session.print(view.model_dump(mode="json"), lambda: _print(view))
+
+
+def _patterns(given: list[str] | None) -> list[str] | None:
+    """Return what an option names, without empty texts; None where it was not given."""
+    return None if given is None else [pattern for pattern in given if pattern]
 
 
 @command(app, "pause")

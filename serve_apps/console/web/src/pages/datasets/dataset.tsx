@@ -78,7 +78,7 @@ function Columns({ columns, profiled, rows }: { columns: ColumnProfile[]; profil
   return (
     <>
       <h2>{profiled === rows ? "Columns" : `Columns of the first ${plural(profiled, "row")}`}</h2>
-      <div class="table-box">
+      <div class="table-box" tabIndex={0} role="region" aria-label="Columns">
         <table>
           <thead>
             <tr>

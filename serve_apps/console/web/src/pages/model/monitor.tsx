@@ -28,7 +28,7 @@ function Alerts({ alerts }: { alerts: MonitorView["open_alerts"] }) {
   return (
     <>
       <p class="reason reason-failed">{plural(alerts.length, "open alert")}</p>
-      <div class="table-box">
+      <div class="table-box" tabIndex={0} role="region" aria-label="Open alerts">
         <table>
           <thead>
             <tr>
@@ -64,7 +64,7 @@ function Window({ window }: { window: MonitorView["windows"][number] }) {
       <p class="muted">
         {`${moment(window.start)} to ${moment(window.end)}: ${grouped(window.rows_sketched)} of ${grouped(window.rows_seen)} rows compared with the training. PSI is the population stability index: 0 where values are distributed as in the training.`}
       </p>
-      <div class="table-box">
+      <div class="table-box" tabIndex={0} role="region" aria-label="Columns of the last window">
         <table>
           <thead>
             <tr>
