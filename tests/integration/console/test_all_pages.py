@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import Watched, scrolls_sideways, violations, watched_page
 from tests.integration.console.conftest import Gateway, running_gateway
-from tests.integration.console.filled import MODEL, Filled, fill
+from tests.integration.console.filled import MODEL, Filled, add_dataset, fill
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -109,6 +109,20 @@ def test_job_runs_again_with_another_version_of_its_data(watched: Watched, gatew
     again = page.url.rpartition("/")[2]
     data = gateway.http.get(f"/mlops/training/jobs/{again}").json()["data"]
     assert [(each["alias"], each["version"]) for each in data] == [("train", 2)]
+
+
+def test_version_of_a_dataset_is_deleted(watched: Watched, gateway: Gateway, filled: Filled) -> None:
+    add_dataset(gateway, "old", {"a.csv": b"x\n1\n"})
+    add_dataset(gateway, "old", {"a.csv": b"x\n2\n"})
+    page = watched.open("/console/datasets/old")
+    page.get_by_role("button", name="Delete old@2").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Delete old@1")).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("^@1 shown above"))).to_be_visible()
+    page.get_by_role("button", name="Delete old@1").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="Datasets", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="old")).to_have_count(0)
 
 
 def test_reasons_of_failures_lead_to_their_jobs(watched: Watched, filled: Filled) -> None:

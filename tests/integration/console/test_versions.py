@@ -133,7 +133,11 @@ def test_cold_version_says_how_far_its_start_is(watched: Watched, gateway: Gatew
     platform.deploy("cold", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
     page = watched.open("/console/playground?model=cold&version=1")
     asked: list[Route] = []
-    page.route("**/mlops/inference", asked.append)
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/mlops/inference", hold)
     page.get_by_role("button", name="Ask").click()
     waiting = page.get_by_role("status").filter(has_text="Asking")
     expect(waiting).to_contain_text("scaled to zero It has no process; this request starts one.")

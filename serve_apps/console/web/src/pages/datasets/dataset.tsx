@@ -16,7 +16,7 @@ import { State } from "../../ui/state";
 export function DatasetPage() {
   const [name = ""] = match("datasets/:", here.value) ?? [];
   const path = { dataset_name: name };
-  const { data, error } = usePoll(`dataset ${name}`, (call) => api.GET("/mlops/datasets/{dataset_name}", { ...call, params: { path } }), 5);
+  const { data, error, refresh } = usePoll(`dataset ${name}`, (call) => api.GET("/mlops/datasets/{dataset_name}", { ...call, params: { path } }), 5);
   const asked = Number(query.value.get("version"));
   const shown = data?.versions.find((each) => each.version === asked) ?? data?.versions[0];
   return (
@@ -24,7 +24,7 @@ export function DatasetPage() {
       <PageHead
         title={name}
         above={<a href={link("datasets")}>Datasets</a>}
-        actions={shown && <Delete version={shown} isLast={data?.versions.length === 1} />}
+        actions={shown && <Delete version={shown} isLast={data?.versions.length === 1} onDone={refresh} />}
       />
       {error && <Failure error={error} what="dataset" />}
       {!data && !error && <Loading />}
@@ -206,12 +206,14 @@ function Uses({ uses }: { uses: DatasetUse[] }) {
   );
 }
 
-function Delete({ version, isLast }: { version: DatasetVersion; isLast: boolean }) {
+function Delete({ version, isLast, onDone }: { version: DatasetVersion; isLast: boolean; onDone: () => void }) {
   const [isAsked, ask] = useState(false);
   const right = useRight("submit");
   const path = { dataset_name: version.name, version: version.version };
   const remove = async () => {
     await dataOf(api.DELETE("/mlops/datasets/{dataset_name}/versions/{version}", { params: { path } }));
+    // Else the version that is gone is shown until the next poll.
+    onDone();
     navigate(isLast ? link("datasets") : link("datasets", version.name));
   };
   return (
