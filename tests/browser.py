@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_ARGUMENTS = ("--no-sandbox", "--disable-dev-shm-usage")
@@ -95,6 +95,17 @@ def scrolls_sideways(page: Page) -> bool:
 def script(text: str, name: str = "train.py") -> Any:
     """A file for a file field."""
     return {"name": name, "mimeType": "text/x-python", "buffer": text.encode()}
+
+
+def drop(page: Page, onto: Locator, *paths: Path) -> None:
+    """Drop files or folders of this machine, as a person does from the file manager."""
+    box = onto.bounding_box()
+    assert box
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2, "data": data}
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, **place})
 
 
 def edit_traffic(page: Page, *, second: str) -> None:

@@ -156,6 +156,8 @@ class TestList:
         assert found(tag=("team", None)) == ids([b, a])
         assert found(tag=("team", None), model_name="b") == ids([b])
         assert found(tag=("nothing", None)) == []
+        assert found(reason=Reason.WAITING_FOR_CAPACITY) == ids([b, a, plain])
+        assert found(reason=Reason.SCRIPT_ERROR) == []
         assert found(model_name="A") == []
         assert found(model_name="\0", experiment_name="\ud800") == []
 

@@ -137,6 +137,10 @@ class RerunRequest(BaseModel):
     environment: Annotated[dict[str, str], Field(description="Variables to set; the others stay.")] = {}
     secrets: Annotated[list[str] | None, Field(description="Replaces all secrets.")] = None
     params: Annotated[dict[str, Value], Field(description="Parameters to set; the others stay.")] = {}
+    data: Annotated[
+        dict[str, str],
+        Field(description="Datasets to set by alias, as in an upload; the others stay.", examples=[{"train": "churn-train@4"}]),
+    ] = {}
     resources: RerunResources = RerunResources()
     deploy: Annotated[bool | None, Field(description="Deploy the registered version.")] = None
     isolation: Isolation | None = None

@@ -155,7 +155,7 @@ class Services:
             training=training,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
             schedules=ScheduleService(
-                store, ScheduledJobs(store, settings, secrets, BatchSpecs(store, registry, settings.jobs).renewed), clock=clock
+                store, ScheduledJobs(store, settings, secrets, BatchSpecs(store, registry, settings).renewed), clock=clock
             ),
             batches=BatchService(store, registry, training, settings, capacity=capacity, secrets=secrets, clock=clock),
             webhooks=WebhookService(store, settings.webhooks, clock=clock),

@@ -14,7 +14,7 @@ from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.sweeps import SweepAccepted
 from raylift.api.training import EventList, JobAccepted, JobPage, JobView, RerunRequest, TrainingUpload, UploadCheck
 from raylift.domain.identifiers import OWNER
-from raylift.domain.job import Isolation, Job, JobStatus, Network
+from raylift.domain.job import Isolation, Job, JobStatus, Network, Reason
 from raylift.domain.quantities import parse_bytes
 from raylift.services.access.submitting import require_rights_of_job
 from raylift.services.container import Services
@@ -95,6 +95,9 @@ def training_router(services: Services) -> APIRouter:
     def jobs(
         request: Request,
         status: JobStatus | None = None,
+        reason: Annotated[
+            Reason | None, Query(description="Only jobs with this reason: why they failed, or why they wait.")
+        ] = None,
         model_name: str | None = None,
         experiment_name: str | None = None,
         owner: Annotated[str | None, Query(description="Only jobs that named this owner.")] = None,
@@ -120,6 +123,7 @@ def training_router(services: Services) -> APIRouter:
             schedule=schedule,
             owner=owner,
             workspace=workspace,
+            reason=reason,
             text=q or None,
         )
         page = training.page(wanted, limit=limit, cursor=cursor or None)
@@ -230,6 +234,7 @@ def _changes(asked: RerunRequest) -> RerunChanges:
     return RerunChanges(
         args=asked.args,
         environment=asked.environment,
+        data=asked.data,
         secrets=asked.secrets,
         params=texts_of(asked.params),
         cpus=wanted.cpus,

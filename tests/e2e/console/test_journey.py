@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 import uuid
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
 from raylift import Client
-from tests.browser import Watched
+from tests.browser import Watched, drop
 
 pytestmark = pytest.mark.timeout(600)
 
+TRAINING = """
+import mlflow
+import pandas as pd
+from sklearn.linear_model import LinearRegression
+
+rows = pd.DataFrame({"months": [9.0, 1.0, 2.0]})
+model = LinearRegression().fit(rows, 3 * rows.months)
+mlflow.sklearn.log_model(model, name="model", input_example=rows.head(1))
+"""
 PRINTING = """
 import sys, time
 print("begun")
@@ -72,6 +82,20 @@ def test_example_is_trained_and_asked_by_mouse_alone(watched: Watched) -> None:
     assert answer.probabilities is not None
     share = f"{round(float(answer.probabilities[0][1]) * 1000) / 10:g} %"
     expect(page.locator(".class-shares li").nth(1)).to_contain_text(share)
+
+
+def test_dropped_script_answers_by_mouse_alone(watched: Watched, tmp_path: Path) -> None:
+    model = new_name("dropped")
+    source = tmp_path / f"{model}.py"
+    source.write_text(TRAINING, encoding="utf-8")
+    page = watched.open("/console/")
+    drop(page, page.locator("main"), source)
+    page.get_by_role("button", name="Start the job").click()
+    # The script's name is the model's; its input example fills the form.
+    page.get_by_role("link", name="Ask the model").click(timeout=180_000)
+    expect(page.get_by_label("Model")).to_have_value(model)
+    page.get_by_role("button", name="Ask").click()
+    expect(page.locator(".prediction")).to_have_text("27", timeout=120_000)
 
 
 def test_log_is_text_follows_and_finds(watched: Watched, client: Client) -> None:

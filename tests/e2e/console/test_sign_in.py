@@ -7,6 +7,7 @@ The gateway is real, and in keys mode; no engine has to run for that.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -109,6 +110,35 @@ async def test_key_is_asked_for_and_forgotten(keyed: KeyedPlatform) -> None:
         await expect(key).to_be_visible()
         assert keyed.tokens["viewer"] not in str(await page.context.storage_state(indexed_db=True))
         assert faults == []
+
+
+async def test_new_key_is_shown_once(keyed: KeyedPlatform) -> None:
+    async with served(keyed) as url, browser_page() as page:
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await page.goto(f"{url}/console/access")
+        await page.get_by_label("Key", exact=True).fill(keyed.tokens["admin"])
+        await page.get_by_label("Key", exact=True).press("Enter")
+        await page.get_by_role("button", name="New key").click()
+        await page.get_by_label("Name of the user or program").fill("ci-deploy")
+        await page.get_by_role("radio", name="submitter").check()
+        # A double click makes one key.
+        await page.get_by_role("button", name="Make the key").dblclick()
+        shown = page.get_by_role("dialog", name="The key of ci-deploy")
+        key = await shown.locator(".secret code").inner_text()
+        await shown.get_by_role("button", name="Copy the key").click()
+        assert await page.evaluate("navigator.clipboard.readText()") == key
+        assert (await keyed.send(key, "GET", "/mlops/whoami")).json()["role"] == "submitter"
+        await shown.get_by_role("button", name="I have it").click()
+        row = page.get_by_role("row", name=re.compile("ci-deploy"))
+        await expect(row).to_have_count(1)
+        await page.reload()
+        await expect(row).to_be_visible()
+        secret = key.rpartition("_")[2]
+        assert secret not in await page.content()
+        await row.get_by_role("button", name="Revoke").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+        await expect(row).to_contain_text("revoked")
+        assert (await keyed.send(key, "GET", "/mlops/whoami")).status_code == 401
 
 
 async def test_identity_provider_signs_in(tmp_path: Path) -> None:

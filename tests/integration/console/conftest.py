@@ -15,7 +15,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Page
 
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -112,14 +112,3 @@ def polls(page: Page, part: str, count: int) -> None:
     for _ in range(count):
         with page.expect_response(lambda answer: part in answer.url):
             pass
-
-
-def drop(page: Page, onto: Locator, *paths: Path) -> None:
-    """Drop files or folders of this machine, as a person does from the file manager."""
-    box = onto.bounding_box()
-    assert box
-    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2, "data": data}
-    session = page.context.new_cdp_session(page)
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, **place})

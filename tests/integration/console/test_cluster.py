@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
 
 from raylift.domain.nodes.labels import NodeState
+from raylift.engines.environments.overlays.build_record import write_record
+from raylift.engines.environments.overlays.overlay import environment_hash, overlay_directory
+from raylift.engines.environments.uv.process import Downloads
 from tests.browser import Watched, violations
 from tests.integration.console.conftest import Gateway
 
@@ -31,3 +35,24 @@ def test_nodes_show_their_states_and_one_is_drained(watched: Watched, gateway: G
     page.get_by_text("Let another machine join").click()
     expect(page.get_by_label("Commands", exact=True)).to_contain_text("--accept-nodes")
     assert violations(page) == []
+
+
+def test_environment_shows_the_progress_of_its_build_and_why_it_failed(watched: Watched, gateway: Gateway) -> None:
+    lock = ["probe==1.0", "torch==2.9.0"]
+    directory = overlay_directory(lock, gateway.platform.settings.environments_dir)
+    write_record(directory, lock, downloads=Downloads(40 * 2**20, 200 * 2**20))
+    page = watched.open(f"/console/environments?hash={environment_hash(lock)}")
+    build = page.get_by_role("dialog", name="Environment")
+    expect(build).to_contain_text("building")
+    expect(build).to_contain_text("40 MiB of 200 MiB downloaded")
+    expect(build).to_contain_text("torch==2.9.0")
+    message = "Failed to build probe==1.0\n  error: command 'gcc' failed: No such file or directory"
+    write_record(directory, lock, message)
+    failed = build.get_by_role("region", name="Why the build failed")
+    expect(failed).to_contain_text("command 'gcc' failed")
+    assert failed.locator("p").evaluate("item => getComputedStyle(item).whiteSpace") == "pre-wrap"
+    assert violations(page) == []
+    # A pasted link has no page before it: closing shows the list.
+    build.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("row", name=re.compile("^broken"))).to_contain_text("Failed to build probe==1.0")
+    expect(page).to_have_url(re.compile("/environments$"))

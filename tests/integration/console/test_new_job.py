@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import Watched, script
-from tests.integration.console.conftest import Gateway, drop
+from tests.browser import Watched, drop, script
+from tests.integration.console.conftest import Gateway
 
 pytestmark = pytest.mark.timeout(300)
 

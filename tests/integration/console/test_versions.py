@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.models.deployment import DeploymentStatus
@@ -33,6 +33,14 @@ def test_fresh_platform_shows_three_steps(browser: Browser, tmp_path: Path) -> N
         fresh.upload(experiment_name="first")
         expect(page.locator(".steps")).to_have_count(0)
         expect(page.get_by_role("link", name="first")).to_be_visible()
+        # As after `make demo`: one job has completed, and its version is ready.
+        (job,) = fresh.jobs("first")
+        fresh.platform.start(job["job_id"])
+        fresh.platform.finish(job["job_id"])
+        fresh.platform.registry.register("first", "1")
+        fresh.platform.deploy("first", "1")
+        expect(page.get_by_role("region", name="Jobs").get_by_role("link", name=re.compile("^1 ?completed"))).to_be_visible()
+        expect(page.get_by_role("region", name="Deployments").get_by_role("link", name=re.compile("^1 ?ready"))).to_be_visible()
 
 
 def test_alias_moved_in_mlflow_is_seen(watched: Watched, gateway: Gateway) -> None:
@@ -116,3 +124,29 @@ def test_playground_has_the_fields_of_the_signature(watched: Watched, gateway: G
     page.get_by_role("button", name="Ask").click()
     expect(page.get_by_role("alert")).to_contain_text("4 fields above cannot be sent")
     assert "/mlops/inference" not in watched.requests
+
+
+def test_cold_version_says_how_far_its_start_is(watched: Watched, gateway: Gateway) -> None:
+    platform = gateway.platform
+    platform.registry.register("cold", "1")
+    platform.registry.signatures["cold", "1"] = ModelSignature(columns=(InputColumn("age", "double", required=True),))
+    platform.deploy("cold", "1", DeploymentStatus.SCALED_TO_ZERO, replicas=0)
+    page = watched.open("/console/playground?model=cold&version=1")
+    asked: list[Route] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/mlops/inference", hold)
+    page.get_by_role("button", name="Ask").click()
+    waiting = page.get_by_role("status").filter(has_text="Asking")
+    expect(waiting).to_contain_text("scaled to zero It has no process; this request starts one.")
+    platform.deploy("cold", "1", DeploymentStatus.STARTING, message="A process loads the model (3 of 7 files).")
+    expect(waiting).to_contain_text("starting A process loads the model (3 of 7 files).")
+    expect(waiting).to_contain_text(re.compile(r"\d s so far"))
+    expect(waiting.get_by_role("progressbar")).to_be_visible()
+    platform.deploy("cold", "1", DeploymentStatus.READY)
+    expect(waiting.get_by_role("progressbar")).to_have_count(0)
+    answer = {"model_name": "cold", "model_version": "1", "predictions": [7], "inference_time_ms": 0.2, "request_id": "r"}
+    asked[0].fulfill(json=answer)
+    expect(page.locator(".prediction")).to_have_text("7")

@@ -17,7 +17,7 @@ def test_list_is_one_line_a_job(run: Run, platform: Any, job: Any, job_id: str):
         job("failed", reason="environment_error", model_name=None),
     ]
     platform.on("GET", JOBS, {"jobs": jobs, "next_cursor": "abc"})
-    done = run("jobs", "list", "--status", "failed", "-m", "churn", "--tag", "a=b", "-n", "3")
+    done = run("jobs", "list", "--status", "failed", "-m", "churn", "--tag", "a=b", "--reason", "timeout", "-n", "3")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["JOB", "STATUS", "MODEL", "OWNER", "CPUS", "MEMORY", "AGE"]
@@ -26,7 +26,7 @@ def test_list_is_one_line_a_job(run: Run, platform: Any, job: Any, job_id: str):
     assert all(line == line.rstrip() for line in lines)
     assert "\x1b" not in done.stdout
     assert done.stderr == "There are more: --cursor abc\n"
-    assert platform.requests[0][1] == f"{JOBS}?status=failed&model_name=churn&tag=a%3Db&limit=3"
+    assert platform.requests[0][1] == f"{JOBS}?status=failed&model_name=churn&tag=a%3Db&reason=timeout&limit=3"
 
 
 def test_long_name_stays_on_one_line_in_a_pipe(run: Run, platform: Any, job: Any):
@@ -112,7 +112,22 @@ def test_rerun_takes_changes(run: Run, platform: Any, job: Any, job_id: str):
     accepted = {"job_id": "job_2", "status": "queued", "created_at": "2026-01-02T03:04:05Z", "message": "m", "links": {}}
     platform.on("GET", f"{JOBS}/{job_id}", job("completed"))
     platform.on("POST", f"{JOBS}/{job_id}/rerun", accepted, status=202)
-    options = ["--arg", "--n", "--arg", "2", "--env", "A=b=c", "--param", "lr=0.1", "--cpus", "2", "--memory", "1GiB"]
+    options = [
+        "--arg",
+        "--n",
+        "--arg",
+        "2",
+        "--env",
+        "A=b=c",
+        "--param",
+        "lr=0.1",
+        "--data",
+        "train=t@2",
+        "--cpus",
+        "2",
+        "--memory",
+        "1GiB",
+    ]
     assert run("jobs", "rerun", job_id, *options, "--no-deploy", "--take-traffic").exit_code == 0
     assert run("jobs", "rerun", job_id).exit_code == 0
     assert run("jobs", "rerun", job_id, "--env", "A").exit_code == 2
@@ -121,6 +136,7 @@ def test_rerun_takes_changes(run: Run, platform: Any, job: Any, job_id: str):
             "args": ["--n", "2"],
             "environment": {"A": "b=c"},
             "params": {"lr": "0.1"},
+            "data": {"train": "t@2"},
             "resources": {"cpus": 2.0, "memory": "1GiB"},
             "deploy": False,
             "take_traffic": True,

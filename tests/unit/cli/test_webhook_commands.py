@@ -74,6 +74,9 @@ def test_update_pause_and_resume(run: Run, platform: Any) -> None:
     platform.on("PATCH", ONE, WEBHOOK, status=200)
     assert run("webhooks", "update", "ci", "--event", "alias.*").exit_code == 0
     assert sent(platform) == {"events": ["alias.*"]}
+    # An empty text is no pattern: the webhook has no condition on models from now on.
+    assert run("webhooks", "update", "ci", "--model", "").exit_code == 0
+    assert sent(platform) == {"models": []}
     assert run("webhooks", "pause", "ci").exit_code == 0
     assert sent(platform) == {"paused": True}
     assert run("webhooks", "resume", "ci").exit_code == 0

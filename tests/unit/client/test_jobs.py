@@ -86,7 +86,7 @@ def test_list_is_fetched_page_by_page_as_it_is_read(client: Client, platform: An
         return httpx.Response(200, json={"jobs": jobs, "next_cursor": str(following) if following < 5 else None})
 
     platform.on("GET", "/mlops/training/jobs", page)
-    jobs = client.jobs.list(status="completed", model="m", tag="a=b", page_size=2)
+    jobs = client.jobs.list(status="completed", model="m", tag="a=b", reason="data_error", page_size=2)
     assert platform.requests == []
     assert next(jobs).job_id == "job_0"
     assert len(platform.requests) == 1
@@ -96,6 +96,7 @@ def test_list_is_fetched_page_by_page_as_it_is_read(client: Client, platform: An
         "status": "completed",
         "model_name": "m",
         "tag": "a=b",
+        "reason": "data_error",
         "limit": "2",
         "cursor": "2",
     }

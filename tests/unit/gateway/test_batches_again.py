@@ -58,7 +58,7 @@ async def schedule(client: httpx.AsyncClient, batch: dict[str, Any]) -> httpx.Re
 
 
 def look(platform: Platform, now: datetime) -> None:
-    renewed = BatchSpecs(platform.store, platform.registry, platform.settings.jobs).renewed
+    renewed = BatchSpecs(platform.store, platform.registry, platform.settings).renewed
     jobs = ScheduledJobs(platform.store, platform.settings, SecretService(platform.store), renewed)
     ScheduleExecutor(platform.store, jobs, lambda: now).attend(platform.lease)
 

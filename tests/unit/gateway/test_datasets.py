@@ -205,6 +205,29 @@ async def test_dataset_of_an_unfinished_job_stays(client: httpx.AsyncClient, pla
     assert (again.status_code, again.json()["errors"][0]["field"]) == (422, "data.train")
 
 
+async def test_rerun_takes_other_data(client: httpx.AsyncClient, platform: Platform) -> None:
+    await add(client, {"a.csv": CSV})
+    job_id = (await train(client, train="churn", test="churn")).json()["job_id"]
+    await add(client, {"a.csv": CSV + b"1,Ulm\n"})
+
+    async def again(data: dict[str, str]) -> httpx.Response:
+        return await client.post(f"{JOBS}/{job_id}/rerun", json={"data": data})
+
+    made = (await again({"train": "churn", "third": "churn@1"})).json()["job_id"]
+    given = {each.alias: each.version for each in platform.store.jobs.get(made).spec.data}
+    assert given == {"train": 2, "test": 1, "third": 1}
+    unknown = await again({"train": "churn@9"})
+    assert [error["field"] for error in unknown.json()["errors"]] == ["data.train"]
+    # Both would be in RAYLIFT_DATA_TRAIN.
+    assert (await again({"TRAIN": "churn"})).status_code == 422
+    for each in (job_id, made):
+        platform.move(platform.store.jobs.get(each), JobState.CANCELLED)
+    assert (await client.delete(f"{PATH}/churn/versions/1")).status_code == 204
+    gone = (await again({"train": "churn@2"})).json()["errors"]
+    assert [error["field"] for error in gone] == ["data.test"]
+    assert (await again({"train": "churn@2", "test": "churn@2"})).status_code == 202
+
+
 async def test_node_gets_the_bytes_of_its_attempt_only(client: httpx.AsyncClient, platform: Platform) -> None:
     await add(client, {"a.csv": CSV})
     job_id = (await train(client, train="churn")).json()["job_id"]

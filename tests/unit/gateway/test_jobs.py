@@ -90,7 +90,8 @@ async def test_list_has_pages_and_filters(client: httpx.AsyncClient) -> None:
     assert await listed(tag="n:4") == [ids[4]] == await listed(tag="n=4")
     assert await listed(tag="n") == ids[::-1]
     assert await listed(tag="a:b=x") == ids[::-1]
-    assert await listed(status="running") == []
+    assert await listed(status="running") == [] == await listed(reason="out_of_memory")
+    assert await listed(reason="waiting_for_capacity") == ids[::-1]
     assert await listed(status="queued", limit=500) == ids[::-1]
     first = (await client.get(JOBS, params={"limit": 2})).json()
     assert [item["job_id"] for item in first["jobs"]] == ids[:2:-1]

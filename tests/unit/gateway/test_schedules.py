@@ -45,7 +45,7 @@ async def make(client: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
 def look(platform: Platform, **later: float) -> None:
     """Let a supervisor look, so much later."""
     now = datetime.now(UTC) + timedelta(**later)
-    renewed = BatchSpecs(platform.store, platform.registry, platform.settings.jobs).renewed
+    renewed = BatchSpecs(platform.store, platform.registry, platform.settings).renewed
     jobs = ScheduledJobs(platform.store, platform.settings, SecretService(platform.store), renewed)
     ScheduleExecutor(platform.store, jobs, lambda: now).attend(platform.lease)
 

@@ -15,6 +15,7 @@ from raylift.cli.jobs.train import announce
 from raylift.cli.names import JobArgument, complete_job
 from raylift.cli.options import (
     CursorOption,
+    DataOption,
     IsolationOption,
     LimitOption,
     NetworkOption,
@@ -30,7 +31,7 @@ from raylift.cli.options import (
 from raylift.cli.printing import age, cell, echo, pairs, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
 from raylift.client.jobs.progress import downloaded
-from raylift.domain.job import JobStatus
+from raylift.domain.job import JobStatus, Reason
 from raylift.domain.quantities import format_bytes
 
 app = typer.Typer(help="Training jobs: list, show, follow, cancel, run again.", no_args_is_help=True)
@@ -51,6 +52,7 @@ def list_jobs(
     tag: Annotated[str | None, typer.Option(metavar="K[=V]", help="Only jobs with this tag.")] = None,
     sweep: Annotated[str | None, typer.Option(help="Only jobs of this sweep.")] = None,
     schedule: Annotated[str | None, typer.Option(help="Only jobs that this schedule made.", metavar="NAME")] = None,
+    reason: Annotated[Reason | None, typer.Option(help="Only jobs with this reason: why they failed or wait.")] = None,
     search: Annotated[
         str | None, typer.Option("--search", "-q", help="Only jobs with this text in id, model, experiment or owner.")
     ] = None,
@@ -66,6 +68,7 @@ def list_jobs(
         "tag": tag,
         "sweep_id": sweep,
         "schedule": schedule,
+        "reason": reason,
         "q": search,
         "limit": limit,
         "cursor": cursor,
@@ -136,6 +139,7 @@ def rerun(
         list[str] | None, typer.Option("--secret", help="Secret; replaces all earlier ones; may be repeated.", metavar="NAME")
     ] = None,
     param: ParamOption = None,
+    data: DataOption = None,
     cpus: Annotated[float | None, typer.Option(help="Logical CPUs, fractions allowed.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory limit, e.g. 512MiB.")] = None,
     workers: WorkersOption = None,
@@ -163,6 +167,7 @@ def rerun(
         env=assignments(env, "--env"),
         secrets=secret,
         params=assignments(param, "--param"),
+        data=assignments(data, "--data"),
         cpus=cpus,
         memory=memory,
         workers=workers_of(workers, worker_cpus, worker_memory, worker_gpus, worker_strategy),

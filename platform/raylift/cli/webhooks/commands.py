@@ -116,11 +116,21 @@ def update(
     experiment: Experiments = None,
     of_owner: Owners = None,
 ) -> None:
-    """Change a webhook. An option that is given replaces the whole list."""
+    """Change a webhook. An option that is given replaces the whole list; --model '' empties it."""
     view = session.client.webhooks.update(
-        name, url=address, events=event, models=model, experiments=experiment, owners=of_owner
-    )  # fmt: skip
+        name,
+        url=address,
+        events=_patterns(event),
+        models=_patterns(model),
+        experiments=_patterns(experiment),
+        owners=_patterns(of_owner),
+    )
     session.print(view.model_dump(mode="json"), lambda: _print(view))
+
+
+def _patterns(given: list[str] | None) -> list[str] | None:
+    """Return what an option names, without empty texts; None where it was not given."""
+    return None if given is None else [pattern for pattern in given if pattern]
 
 
 @command(app, "pause")

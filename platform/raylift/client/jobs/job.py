@@ -241,6 +241,7 @@ class Job:
         env: Mapping[str, str] | None = None,
         secrets: Iterable[str] | None = None,
         params: Mapping[str, str | float] | None = None,
+        data: Mapping[str, str] | None = None,
         cpus: float | None = None,
         memory: int | str | None = None,
         gpus: float | None = None,
@@ -260,6 +261,7 @@ class Job:
             env: Environment variables to set; the others stay.
             secrets: Replaces all secrets.
             params: Parameters to set; the others stay.
+            data: Datasets to set by alias, e.g. ``{"train": "churn-train@4"}``; the others stay.
             cpus: Logical CPUs.
             memory: Bytes, or a string such as "4GiB".
             gpus: Logical GPUs.
@@ -278,6 +280,7 @@ class Job:
             "environment": {name: str(value) for name, value in (env or {}).items()},
             "secrets": None if secrets is None else list(secrets),
             "params": dict(params or {}),
+            "data": dict(data or {}),
             "resources": {name: value for name, value in resources.items() if value is not None},
             "deploy": deploy,
             "take_traffic": take_traffic or None,

@@ -12,7 +12,7 @@ from raylift.api.training import JobPage
 from raylift.client.http.part import Part
 from raylift.client.jobs.job import Job
 from raylift.client.notebook.html import jobs_html
-from raylift.domain.job import JobStatus
+from raylift.domain.job import JobStatus, Reason
 
 _SHOWN: Final = 20
 """Jobs that a notebook shows."""
@@ -51,6 +51,7 @@ class Jobs(Part):
         owner: str | None = None,
         sweep: str | None = None,
         schedule: str | None = None,
+        reason: Reason | str | None = None,
         text: str | None = None,
         limit: int | None = None,
         page_size: int = 50,
@@ -65,6 +66,7 @@ class Jobs(Part):
             owner: Only jobs of this owner.
             sweep: Only jobs of the sweep with this id.
             schedule: Only jobs that the schedule of this name made.
+            reason: Only jobs with this reason of a failure, a cancellation or a wait, e.g. ``"out_of_memory"``.
             text: Only jobs with this text in their id, model, experiment or owner.
             limit: Number of jobs at most. None: all.
             page_size: Jobs per request.
@@ -77,6 +79,7 @@ class Jobs(Part):
             "owner": owner,
             "sweep_id": sweep,
             "schedule": schedule,
+            "reason": None if reason is None else str(reason),
             "q": text,
         }
         size = page_size if limit is None else min(page_size, limit)

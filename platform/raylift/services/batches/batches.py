@@ -59,7 +59,7 @@ class BatchService:
     ) -> None:
         self._store, self._registry, self._training, self._settings = store, registry, training, settings
         self._capacity, self._secrets, self._clock = capacity, secrets, clock
-        self._specs = BatchSpecs(store, registry, settings.jobs)
+        self._specs = BatchSpecs(store, registry, settings)
 
     def submit(self, request: BatchRequest, *, key: str | None = None, body_sha256: str = "") -> Submission:
         """Commit a batch to the store. When this returns, it will end in exactly one final state.
@@ -172,86 +172,6 @@ class BatchService:
         least, most = settings.min_timeout_seconds, self._settings.batches.max_timeout_seconds
         if not least <= request.timeout_seconds <= most:
             yield FieldError("timeout_seconds", f"is {request.timeout_seconds}; it must be from {least} to {most} seconds")
-
-    def _deployment(self, request: BatchRequest) -> Deployment:
-        """Return the deployment of the version that the request names now: its files and its environment."""
-        name, version = request.model_name, request.version
-        if request.alias is not None:
-            version = self._registry.version_of_alias(name, request.alias)
-        rows = self._store.deployments.list(name)
-        if version is None:
-            row = _newest(rows)
-            if row is None:
-                self._registry.model(name)
-                raise VersionNotFound(f"{name!r} has no version that can be loaded: name one.", model_name=name, versions=[])
-        else:
-            row = next((each for each in rows if each.version == version), None)
-        if row is None:
-            registered = self._registry.version(name, version or "")  # Raises the better error for one that does not exist.
-            raise VersionNotFound(
-                f"{name!r} version {registered.version} was never deployed, so its files are unknown: deploy it first.",
-                model_name=name,
-                versions=[each.version for each in rows],
-            )
-        if row.files is None:
-            detail = f"{name} version {row.version} is new, and its files are still being read: try again in some seconds."
-            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
-        self._require_scanned(row)
-        return row
-
-    def _require_scanned(self, row: Deployment) -> None:
-        """Raise for a version that ``reports.refuse_models`` refused, or that waits for its scan: a batch would load it."""
-        if self._settings.reports.refuse_models is None:
-            return
-        if row.status is DeploymentStatus.UNHEALTHY:
-            why = row.message or "Ray Serve does not say why."
-            raise InvalidRequest.of(FieldError("model_version", f"is {row.version}, which may not be loaded: {why}"))
-        if row.ready_at is None:
-            detail = (
-                f"{row.model_name} version {row.version} waits for its scan (reports.refuse_models), or has not answered yet."
-            )
-            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
-
-    def _spec(self, request: BatchRequest, row: Deployment) -> JobSpec:
-        output = None if request.output is None else location_of(request.output)
-        named = format_of(output) if output is not None and is_file_name(output) else None
-        batch = BatchSpec(
-            model_name=row.model_name,
-            version=row.version,
-            alias=request.alias,
-            input=None if request.input is None else location_of(request.input),
-            output=output,
-            uploads=tuple(file.name for file in request.uploads),
-            input_format=request.input_format,
-            output_format=request.output_format or named or Format.PARQUET,
-            columns=None if request.columns is None else tuple(request.columns),
-            keep=None if request.keep is None else tuple(request.keep),
-            probabilities=request.probabilities,
-            on_error=request.on_error,
-            stamp=request.stamp,
-            params=request.params,
-        )
-        return JobSpec(
-            script_sha256=hashlib.sha256(_SCRIPT).hexdigest(),
-            script_name=SCRIPT_NAME,
-            experiment_name=row.model_name,
-            environment=row.config.environment,
-            secrets=tuple(request.secrets),
-            timeout_seconds=request.timeout_seconds,
-            resources=request.resources,
-            max_retries=request.max_retries,
-            priority=request.priority,
-            autolog=False,
-            deploy=False,
-            take_traffic=False,
-            tags=request.tags,
-            owner=request.owner,
-            workspace=request.workspace,
-            environment_lock=row.environment_lock,
-            isolation=Isolation.SANDBOX,
-            network=Network.FULL,  # As a replica's model has it.
-            batch=batch,
-        )
 
 
 def _check_uploads(names: Sequence[str]) -> Iterator[FieldError]:

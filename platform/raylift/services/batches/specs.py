@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Final
 
 from raylift.domain.batches.batch import SCRIPT, SCRIPT_NAME, BatchSpec, Format, format_of, is_file_name
-from raylift.domain.errors import DeploymentNotReady, InvalidRequest, VersionNotFound
+from raylift.domain.errors import DeploymentNotReady, FieldError, InvalidRequest, VersionNotFound
 from raylift.domain.identifiers import version_number
 from raylift.domain.job import Isolation, JobSpec, Network
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.services.batches.request import BatchRequest
 from raylift.services.ports import Registry
 from raylift.services.uploads.batch_paths import check_again, location_of
-from raylift.settings import JobSettings
+from raylift.settings import PlatformSettings
 from raylift.store import Store
 
 _SCRIPT: Final = SCRIPT.encode()
@@ -23,7 +23,7 @@ _RETRY_SECONDS: Final = 5
 
 
 class BatchSpecs:
-    def __init__(self, store: Store, registry: Registry, settings: JobSettings) -> None:
+    def __init__(self, store: Store, registry: Registry, settings: PlatformSettings) -> None:
         self._store, self._registry, self._settings = store, registry, settings
 
     def spec(self, request: BatchRequest) -> JobSpec:
@@ -85,7 +85,7 @@ class BatchSpecs:
         batch = spec.batch
         if batch is None:
             return spec
-        errors = list(check_again(batch, self._settings))
+        errors = list(check_again(batch, self._settings.jobs))
         if errors:
             raise InvalidRequest.of(*errors)
         version = None if batch.newest else batch.version
@@ -119,7 +119,21 @@ class BatchSpecs:
         if row.files is None:
             detail = f"{name} version {row.version} is new, and its files are still being read: try again in some seconds."
             raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
+        self._require_scanned(row)
         return row
+
+    def _require_scanned(self, row: Deployment) -> None:
+        """Raise for a version that ``reports.refuse_models`` refused, or that waits for its scan: a batch would load it."""
+        if self._settings.reports.refuse_models is None:
+            return
+        if row.status is DeploymentStatus.UNHEALTHY:
+            why = row.message or "Ray Serve does not say why."
+            raise InvalidRequest.of(FieldError("model_version", f"is {row.version}, which may not be loaded: {why}"))
+        if row.ready_at is None:
+            detail = (
+                f"{row.model_name} version {row.version} waits for its scan (reports.refuse_models), or has not answered yet."
+            )
+            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
 
 
 def _newest(rows: Sequence[Deployment]) -> Deployment | None:

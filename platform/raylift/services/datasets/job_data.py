@@ -49,8 +49,18 @@ class JobData:
             try:
                 self._store.datasets.get(spec.workspace, each.name, each.version)
             except DatasetNotFound:
-                detail = f"is {each.name}@{each.version}, which was deleted: upload the job again with another version"
+                detail = f"is {each.name}@{each.version}, which was deleted: give another version in data"
                 yield FieldError(f"data.{each.alias}", detail)
+
+    def changed(self, spec: JobSpec, changes: Mapping[str, str]) -> tuple[tuple[DataInput, ...], Sequence[FieldError]]:
+        """Return the data of a rerun: that of the former job with ``changes``, and an error for each invalid one."""
+        kept = tuple(each for each in spec.data if each.alias not in changes)
+        wrong = list(self.check(replace(spec, data=kept)))
+        gone = {error.field for error in wrong}
+        there = {each.alias: f"{each.name}@{each.version}" for each in kept if f"data.{each.alias}" not in gone}
+        # All of them together: their variables must differ.
+        found, errors = self.resolve(spec.workspace, {**there, **changes})
+        return (*kept, *(each for each in found if each.alias in changes)), [*wrong, *errors]
 
     def renewed(self, spec: JobSpec) -> tuple[DataInput, ...]:
         """Return the data of a schedule's next job: the newest version where the upload named none."""

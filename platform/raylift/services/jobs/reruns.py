@@ -22,6 +22,8 @@ class RerunChanges:
     secrets: Sequence[str] | None = None
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     """Parameters to set; the others stay."""
+    data: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Datasets to set by alias, as ``name`` or ``name@3``; the others stay."""
     cpus: float | None = None
     memory_bytes: int | None = None
     gpus: float | None = None

@@ -191,7 +191,9 @@ class TrainingService:
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
         spec = rerun_spec(first, changes, owner)
         errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
-        errors += [*self._secrets.check(spec.workspace, spec.secrets), *self._data.check(spec)]
+        data, wrong = self._data.changed(spec, changes.data)
+        spec = replace(spec, data=data)
+        errors += [*self._secrets.check(spec.workspace, spec.secrets), *wrong]
         errors += check_quota(spec.account, spec.resources, self._quotas)
         if spec.batch is not None:
             batch = spec.batch if changes.output is None else replace(spec.batch, output=location_of(changes.output))

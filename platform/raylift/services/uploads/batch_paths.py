@@ -100,14 +100,9 @@ def _form(field: str, text: str) -> Iterator[FieldError]:
         bucket, _, key = location.removeprefix(_S3).partition("/")
         if not key:
             yield FieldError(field, "names no object: write s3://BUCKET/KEY")
-<<<<<<< HEAD:platform/raylift/services/batches/paths.py
         elif not _BUCKET.fullmatch(bucket):
             # The address is shown and kept in clear text, so it is not said again.
             yield FieldError(field, "has more than a bucket's name after s3://: credentials belong into a secret (secrets)")
-=======
-        if "@" in bucket or ":" in bucket:
-            yield FieldError(field, "has credentials or a port before the key: give them in a secret, by AWS_… variables")
->>>>>>> batch:platform/raylift/services/uploads/batch_paths.py
     elif not location.startswith("/"):
         yield FieldError(field, "is neither a path on the platform's machine (/data/rows.parquet) nor s3://BUCKET/KEY")
     elif ".." in location.split("/"):

@@ -353,6 +353,8 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
     ):
         if value is not None:
             query = query.where(column == value)
+    if wanted.reason is not None:
+        query = query.where(_has_reason(wanted.reason))
     if wanted.text is not None:
         named = (JobRow.job_id, JobRow.model_name, JobRow.experiment_name, JobRow.owner)
         query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in named)))
@@ -371,6 +373,13 @@ def _matching(wanted: JobFilter, *, after: tuple[datetime, str] | None) -> Selec
     if after is not None:
         query = query.where(tuple_(created_at, job_id) < _key(*after))
     return query.order_by(created_at.desc(), job_id.desc())
+
+
+def _has_reason(reason: Reason) -> ColumnElement[bool]:
+    """Match the shown reason: a queued job without a stored one waits for capacity."""
+    if reason is Reason.WAITING_FOR_CAPACITY:
+        return or_(JobRow.reason == reason, and_(JobRow.reason.is_(None), JobRow.state == JobState.QUEUED))
+    return JobRow.reason == reason
 
 
 def _key(created_at: datetime, job_id: str) -> ColumnElement[tuple[datetime, str]]:

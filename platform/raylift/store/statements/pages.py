@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from pydantic import AwareDatetime, TypeAdapter
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from raylift.domain.job import Job, JobStatus
+from raylift.domain.job import Job, JobStatus, Reason
 
 T = TypeVar("T")
 
@@ -32,6 +32,8 @@ class JobFilter:
     """Name of the schedule that made them."""
     owner: str | None = None
     workspace: str | None = None
+    reason: Reason | None = None
+    """Reason of a failure, a cancellation or a wait, as it is shown."""
     text: str | None = None
     """Text in the job's id, or in the name of its model, experiment or owner, in any case of letters."""
 

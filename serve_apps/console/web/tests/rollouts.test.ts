@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { actionsOf, stepText } from "../src/pages/model/rollout_text";
+import { actionsOf, effectOf, stepText } from "../src/pages/model/rollout_text";
 
 test.each([
   ["running", ["pause", "promote", "abort"]],
@@ -12,4 +12,10 @@ test.each([
 test("steps are told in words", () => {
   expect(stepText({ kind: "weight", weight: 2.5 })).toBe("2.5 %");
   expect(stepText({ kind: "shadow", weight: 0 })).toBe("shadow");
+});
+
+test("an action says what it does before it is done", () => {
+  expect(effectOf("promote", { candidate: "4", alias: "champion" })).toContain("Version 4 gets all requests now, and the alias champion moves to it");
+  expect(effectOf("promote", { candidate: "4", alias: null })).not.toContain("alias");
+  expect(effectOf("abort", { candidate: "4", alias: null })).toBe(effectOf("reject", { candidate: "4", alias: null }));
 });

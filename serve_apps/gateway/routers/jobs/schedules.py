@@ -22,7 +22,6 @@ from raylift.api.training import JobAccepted
 from raylift.domain.batches.batch import SCRIPT
 from raylift.domain.errors import FieldError, InvalidRequest, JobNotFound
 from raylift.domain.schedules.schedule import Overlap, Schedule, TemplateKind, Timetable
-from raylift.services.access.cluster import require_right_to
 from raylift.services.access.submitting import require_rights_of_job
 from raylift.services.container import Services
 from raylift.services.jobs.training import MAX_PAGE

@@ -61,6 +61,7 @@ def _train(client: Client, name: str, kind: str) -> Any:
         model=name,
         env={"PAUSE": "0.1"},
         tags={"team": "growth"},
+        deploy=False,
         autolog=False,
     )
     return job.wait()
@@ -108,8 +109,8 @@ def _registered(registry: Registry) -> set[str]:
 
 def _deploy(client: Client) -> None:
     for model in MODELS:
-        for version in range(1, model.versions - 1):
-            client.deployments.delete(model.name, version)
+        if model.name not in ASKED:
+            client.deployments.put(model.name, model.versions)
     for name in ASKED:
         newest = next(model.versions for model in MODELS if model.name == name)
         for version in (newest - 1, newest):

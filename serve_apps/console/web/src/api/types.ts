@@ -1,5 +1,5 @@
 /** Names of the API's schemas. `npm run types` writes schema.d.ts from the platform's OpenAPI document. */
-import type { components } from "./schema";
+import type { components, paths } from "./schema";
 
 type Schemas = components["schemas"];
 
@@ -60,6 +60,7 @@ export interface Problem {
   errors?: Schemas["ProblemField"][] | null;
 }
 
+export type JobReason = NonNullable<NonNullable<paths["/mlops/training/jobs"]["get"]["parameters"]["query"]>["reason"]>;
 export type JobStatus = JobSummary["status"];
 export type DeploymentStatus = DeploymentView["status"];
 export type QualityView = Schemas["QualityView"];

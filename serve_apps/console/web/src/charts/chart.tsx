@@ -26,6 +26,8 @@ export interface ChartProps {
   x: number[];
   lines: Line[];
   format: (value: number) => string;
+  /** Of the figures in the legend, where they have more digits than those of the axis. */
+  exact?: (value: number) => string;
   /** Both ends of the axis; without them those of the data. */
   span?: [number, number] | undefined;
   /** Charts of the same group move one cursor. */
@@ -47,7 +49,7 @@ export function Swatch({ tone }: { tone: number }) {
 }
 
 export function Chart(props: ChartProps) {
-  const { title, unit, x, lines, format, span, group, isTime = true, xName = "step ", empty, height = 132 } = props;
+  const { title, unit, x, lines, format, exact = format, span, group, isTime = true, xName = "step ", empty, height = 132 } = props;
   const figure = useRef<HTMLElement>(null);
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>();
@@ -115,7 +117,7 @@ export function Chart(props: ChartProps) {
         {lines.map((line) => (
           <li key={line.label}>
             <Swatch tone={line.tone} />
-            {line.label} <b class="number">{shown(index === null ? null : line.values[index], format)}</b>
+            {line.label} <b class="number">{shown(index === null ? null : line.values[index], exact)}</b>
           </li>
         ))}
       </ul>
@@ -187,7 +189,7 @@ function optionsOf(props: ChartProps, colour: Colours, width: number, height: nu
     width,
     height,
     legend: { show: false },
-    padding: [6, 10, 0, 0],
+    padding: [6, 18, 0, 0],
     cursor: { sync: { key: props.group, scales: ["x", null] }, drag: { x: false, y: false }, y: false, points: { size: 6 } },
     scales: { x: { time: isTime }, y: { range: props.isFree ? free : (_, __, high) => [0, Math.max((high ?? 0) * 1.08, props.atLeast ?? 1)] } },
     axes: [

@@ -17,7 +17,7 @@ export function TrainingMetrics({ model }: { model: ModelView }) {
       <h2 id="training">Training, from version to version</h2>
       <div class="charts small">
         {names.map((name, tone) => (
-          <Chart key={name} title={name} unit="of the run" x={x} isTime={false} xName="v" group={`training ${model.model_name}`} format={(value) => quantity(Number(value.toPrecision(4)))} empty="No figures" isFree height={104} lines={[{ label: name, tone, values: values(name), hasPoints: true }]} />
+          <Chart key={name} title={name} unit="of the run" x={x} isTime={false} xName="v" group={`training ${model.model_name}`} format={(value) => quantity(Number(value.toPrecision(4)))} exact={metric} empty="No figures" isFree height={104} lines={[{ label: name, tone, values: values(name), hasPoints: true }]} />
         ))}
       </div>
       <FigureTable x={x} isTime={false} xTitle="Version" columns={names.map((name) => ({ title: name, values: values(name), format: metric }))} />

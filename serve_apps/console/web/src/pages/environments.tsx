@@ -4,7 +4,7 @@ import { useRight } from "../access/may";
 import { ApiError, api, dataOf, messageOf } from "../api/client";
 import { usePoll } from "../api/poll";
 import type { EnvironmentView } from "../api/types";
-import { link, query, withQuery } from "../router";
+import { link, query, setQuery, withQuery } from "../router";
 import { AsCode } from "../ui/as_code";
 import { Confirm, Dialog } from "../ui/dialog";
 import { bytes, plural } from "../ui/format";
@@ -105,7 +105,8 @@ function Chosen({ hash, onDone }: { hash: string; onDone: () => void }) {
   const { data, error } = usePoll(`environment ${hash}`, (call) => api.GET("/mlops/environments/{name}", { ...call, params: { path } }), 2);
   const [isAsked, ask] = useState(false);
   const right = useRight("deploy");
-  const close = () => history.back();
+  // Not Back: a pasted link has no page before it.
+  const close = () => setQuery({ hash: null });
   if (isAsked) {
     const remove = async () => {
       await dataOf(api.DELETE("/mlops/environments/{name}", { params: { path } }));
@@ -128,7 +129,11 @@ function Chosen({ hash, onDone }: { hash: string; onDone: () => void }) {
       {error && <p class="field-error">{error.message}</p>}
       {data && (
         <>
-          {data.message && <p class="reason reason-failed">{data.message}</p>}
+          {data.message && (
+            <div class="reason reason-failed" role="region" aria-label="Why the build failed">
+              <p class="reason-message">{data.message}</p>
+            </div>
+          )}
           {data.note && <p class="reason">{data.note}</p>}
           {data.progress && data.progress.size > 0 && (
             <p class="number">

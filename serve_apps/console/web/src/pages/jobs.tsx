@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { api } from "../api/client";
 import { usePoll } from "../api/poll";
-import type { JobStatus, JobSummary } from "../api/types";
+import type { JobReason, JobStatus, JobSummary } from "../api/types";
 import { link, navigate, query, setQuery, withQuery } from "../router";
 import { now } from "../ui/clock";
 import { duration, grouped, metric, resources, shortId, words } from "../ui/format";
@@ -24,6 +24,7 @@ export function JobsPage() {
     ...(values.get("model") && { model_name: values.get("model") ?? "" }),
     ...(values.get("experiment") && { experiment_name: values.get("experiment") ?? "" }),
     ...(values.get("owner") && { owner: values.get("owner") ?? "" }),
+    ...(values.get("reason") && { reason: values.get("reason") as JobReason }),
     ...(values.get("schedule") && { schedule: values.get("schedule") ?? "" }),
     ...(cursor && { cursor }),
   };
@@ -61,7 +62,7 @@ function Filters({ status, text }: { status: JobStatus | undefined; text: string
   const { data } = usePoll("overview", (call) => api.GET("/mlops/overview", call), 5);
   const counts = data?.jobs;
   const total = counts && Object.values(counts).reduce((sum, count) => sum + count, 0);
-  const named = ["model", "experiment", "owner", "schedule"].filter((name) => query.value.get(name));
+  const named = ["model", "experiment", "owner", "schedule", "reason"].filter((name) => query.value.get(name));
   return (
     <div class="filters">
       <Search text={text} />
@@ -79,7 +80,7 @@ function Filters({ status, text }: { status: JobStatus | undefined; text: string
       </ul>
       {named.map((name) => (
         <a key={name} class="chip on" href={withQuery({ [name]: null, after: null })} title="Remove this filter">
-          {name}: {query.value.get(name)} ×
+          {name}: {name === "reason" ? words(query.value.get(name) ?? "") : query.value.get(name)} ×
         </a>
       ))}
     </div>

@@ -85,7 +85,9 @@ function Counts({ overview }: { overview: Overview }) {
           <ul class="reasons">
             {failures.map(([reason, count]) => (
               <li key={reason}>
-                <b class="number">{grouped(count)}</b> {words(reason)}
+                <a class="chip" href={`${link("jobs")}?status=failed&reason=${reason}`}>
+                  {words(reason)} <span class="number">{grouped(count)}</span>
+                </a>
               </li>
             ))}
           </ul>

@@ -104,7 +104,7 @@ export function Facts({ items }: { items: [string, ComponentChildren][] }) {
   return (
     <dl class="facts">
       {items.map(([name, value]) => (
-        <div key={name} class={name === "Route" ? "wide" : undefined}>
+        <div key={name} class={name === "Route" || name === "Address" ? "wide" : undefined}>
           <dt>{name}</dt>
           <dd>{value}</dd>
         </div>

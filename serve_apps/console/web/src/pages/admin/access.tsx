@@ -135,6 +135,7 @@ function NewKey({ onClose, onDone }: { onClose: () => void; onDone: () => void }
   const [draft, setDraft] = useState({ name: "", role: "viewer", workspace: "default", days: "90" });
   const [made, setMade] = useState<NewKeyView>();
   const [error, setError] = useState("");
+  const [isSending, setSending] = useState(false);
   const change = (values: Partial<typeof draft>) => setDraft({ ...draft, ...values });
   const body = {
     name: draft.name,
@@ -144,12 +145,15 @@ function NewKey({ onClose, onDone }: { onClose: () => void; onDone: () => void }
   };
   const submit = async (event: Event) => {
     event.preventDefault();
+    if (isSending) return;
+    setSending(true);
     setError("");
     try {
       setMade(await dataOf(api.POST("/mlops/keys", { body: body as never })));
       onDone();
     } catch (failure) {
       setError(messageOf(failure));
+      setSending(false);
     }
   };
   if (made) {
@@ -198,7 +202,7 @@ function NewKey({ onClose, onDone }: { onClose: () => void; onDone: () => void }
           <button type="button" onClick={onClose}>
             Back
           </button>
-          <button type="submit" class="primary">
+          <button type="submit" class="primary" aria-disabled={isSending}>
             Make the key
           </button>
         </div>

@@ -5,7 +5,7 @@ import { usePoll } from "../../api/poll";
 import type { AuditEntry } from "../../api/types";
 import { link, query, setQuery, withQuery } from "../../router";
 import { moment, shortId, words } from "../../ui/format";
-import { Empty, Failure, Loading, PageHead } from "../../ui/parts";
+import { Empty, Failure, Loading, PageHead, Pages } from "../../ui/parts";
 import { State } from "../../ui/state";
 
 const OUTCOMES = ["done", "unchanged", "refused", "failed"];
@@ -19,10 +19,10 @@ export function AuditPage() {
     ...pick("action"),
     ...pick("target"),
     ...pick("outcome"),
-    ...pick("cursor"),
   };
-  const { data, error } = usePoll(`audit ${JSON.stringify(filter)}`, (call) =>
-    api.GET("/mlops/audit", { ...call, params: { query: { ...filter, limit: 100 } as never } }),
+  const cursor = values.get("after") ?? "";
+  const { data, error } = usePoll(`audit ${JSON.stringify(filter)} ${cursor}`, (call) =>
+    api.GET("/mlops/audit", { ...call, params: { query: { ...filter, ...(cursor && { cursor }), limit: 100 } as never } }),
     5,
   );
   const isFiltered = Object.keys(filter).length > 0;
@@ -40,12 +40,7 @@ export function AuditPage() {
       {!data && !error && <Loading />}
       {data && !data.entries.length && <Empty title={isFiltered ? "No entry matches" : "No entries yet"} />}
       {data && data.entries.length > 0 && <Entries entries={data.entries} />}
-      {data?.next_cursor && (
-        <nav class="pages" aria-label="Pages">
-          {values.get("cursor") && <a href={withQuery({ cursor: null })}>Newest</a>}
-          <a href={withQuery({ cursor: data.next_cursor })}>Older entries</a>
-        </nav>
-      )}
+      {data && <Pages cursor={cursor} next={data.next_cursor} older="Older entries" />}
     </>
   );
 
@@ -61,7 +56,7 @@ function Text({ name, label }: { name: string; label: string }) {
   useEffect(() => setTyped(given), [given]);
   useEffect(() => {
     if (typed === given) return;
-    const timer = setTimeout(() => setQuery({ [name]: typed, cursor: null }), 300);
+    const timer = setTimeout(() => setQuery({ [name]: typed, after: null }), 300);
     return () => clearTimeout(timer);
   }, [typed]);
   return <input type="search" class="short" data-find={name === "who"} placeholder={label} aria-label={label} value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />;
@@ -78,7 +73,7 @@ function Choice({ name, label, options, word }: ChoiceProps) {
   return (
     <label class="inline">
       {label}
-      <select value={query.value.get(name) ?? ""} onChange={(event) => setQuery({ [name]: event.currentTarget.value, cursor: null })}>
+      <select value={query.value.get(name) ?? ""} onChange={(event) => setQuery({ [name]: event.currentTarget.value, after: null })}>
         <option value="">all</option>
         {options.map((option) => (
           <option key={option} value={option}>
@@ -115,7 +110,7 @@ function Entries({ entries }: { entries: AuditEntry[] }) {
               </td>
               <td class="nowrap">
                 {entry.who ? (
-                  <a href={withQuery({ who: entry.who, cursor: null })} data-row>
+                  <a href={withQuery({ who: entry.who, after: null })} data-row>
                     {entry.who}
                   </a>
                 ) : (

@@ -4,11 +4,11 @@ import { usePoll } from "../../api/poll";
 import type { BatchView } from "../../api/types";
 import { link } from "../../router";
 import { AsCode } from "../../ui/as_code";
-import { duration, grouped } from "../../ui/format";
+import { duration, grouped, words } from "../../ui/format";
 import { Ago, Facts, Failure, Loading, PageHead } from "../../ui/parts";
 import { command, curl, literal, python } from "../../ui/snippets";
 import { State } from "../../ui/state";
-import { rowsOf, shareOf } from "./progress";
+import { rejectedOf, rowsOf, shareOf } from "./progress";
 
 export function BatchPage({ id }: { id: string }) {
   const path = { batch_id: id };
@@ -17,7 +17,7 @@ export function BatchPage({ id }: { id: string }) {
     <>
       <PageHead
         above={<a href={link("batches")}>Batches</a>}
-        title={data ? `${data.model_name} version ${data.model_version}` : "Batch"}
+        title={data ? `Batch of ${data.model_name} v${data.model_version}` : "Batch"}
         beside={data && <State state={data.status} />}
         actions={data && <Files batch={data} />}
       />
@@ -27,6 +27,8 @@ export function BatchPage({ id }: { id: string }) {
     </>
   );
 }
+
+const ON_ERROR: Record<string, string> = { fail: "fails the batch", skip: "is left out", null: "gets no prediction" };
 
 function Files({ batch }: { batch: BatchView }) {
   return (
@@ -48,25 +50,40 @@ function Files({ batch }: { batch: BatchView }) {
   );
 }
 
+/** Why it waits or failed; of a completed batch what came of it. */
+function Reason({ batch }: { batch: BatchView }) {
+  if (!batch.message) return null;
+  if (batch.status === "completed" || !batch.reason) return <p>{batch.message}</p>;
+  return (
+    <section class={`reason reason-${batch.status}`} aria-label="Reason">
+      <p>
+        <b>{words(batch.reason)}</b>
+      </p>
+      <p class="reason-message">{batch.message}</p>
+    </section>
+  );
+}
+
 function Details({ batch }: { batch: BatchView }) {
   const share = shareOf(batch);
   return (
     <>
-      {batch.message && <p>{batch.message}</p>}
-      {batch.finished_at === null && <progress value={share} max={1} aria-label="Rows that are scored" />}
+      <Reason batch={batch} />
+      {batch.started_at !== null && batch.finished_at === null && <progress class="wide" value={share} max={1} aria-label="Rows that are scored" />}
       <Facts
         items={[
+          ["Model version", <a href={link("models", batch.model_name, batch.model_version)}>{`${batch.model_name} v${batch.model_version}`}</a>],
           ["Rows", rowsOf(batch)],
           ["Rejected", <Rejected batch={batch} />],
-          ["Parts", batch.progress ? `${batch.progress.parts} of ${batch.progress.parts_total}` : "—"],
-          ["Input", batch.input ?? batch.uploads.join(", ")],
-          ["Output", batch.result?.output ?? batch.output ?? "kept for a download"],
+          ...(batch.progress ? ([["Parts", `${batch.progress.parts} of ${batch.progress.parts_total}`]] as [string, string][]) : []),
+          ["Input", batch.input ?? <>{batch.uploads.join(", ")} <span class="muted">uploaded</span></>],
+          ["Output", batch.result?.output ?? batch.output ?? (batch.result ? "kept for a download" : "will be kept for a download")],
           ["Format", batch.output_format],
-          ["Alias", batch.alias ?? "—"],
-          ["On error", batch.on_error],
+          ...(batch.alias ? ([["Named by alias", batch.alias]] as [string, string][]) : []),
+          ["A row that fails", ON_ERROR[batch.on_error] ?? batch.on_error],
           ["Owner", batch.owner],
           ["Attempt", String(batch.attempt)],
-          ["Begun", <Ago at={batch.created_at} />],
+          ["Created", <Ago at={batch.created_at} />],
           ["Took", duration(batch.duration_seconds)],
         ]}
       />
@@ -80,10 +97,9 @@ function Details({ batch }: { batch: BatchView }) {
 }
 
 function Rejected({ batch }: { batch: BatchView }) {
-  const count = batch.result?.rejected ?? batch.progress?.rejected ?? 0;
   return (
     <>
-      {grouped(count)} {batch.result?.rejected_output && <code>{batch.result.rejected_output}</code>}
+      {grouped(rejectedOf(batch))} {batch.result?.rejected_output && <code>{batch.result.rejected_output}</code>}
     </>
   );
 }

@@ -8,15 +8,15 @@ import type { ColumnProfile, DatasetUse, DatasetVersion } from "../../api/types"
 import { link, match, navigate, path as here, query, withQuery } from "../../router";
 import { AsCode } from "../../ui/as_code";
 import { Confirm } from "../../ui/dialog";
-import { bytes, grouped, metric, plural, shortId } from "../../ui/format";
-import { Ago, Copy, Empty, Facts, Failure, Loading, PageHead } from "../../ui/parts";
+import { bytes, grouped, metric, percent, plural, shortId } from "../../ui/format";
+import { Ago, Copy, Facts, Failure, Loading, PageHead } from "../../ui/parts";
 import { command, curl, literal, python } from "../../ui/snippets";
 import { State } from "../../ui/state";
 
 export function DatasetPage() {
   const [name = ""] = match("datasets/:", here.value) ?? [];
   const path = { dataset_name: name };
-  const { data, error } = usePoll(`dataset ${name}`, (call) => api.GET("/mlops/datasets/{dataset_name}", { ...call, params: { path } }), 5);
+  const { data, error, refresh } = usePoll(`dataset ${name}`, (call) => api.GET("/mlops/datasets/{dataset_name}", { ...call, params: { path } }), 5);
   const asked = Number(query.value.get("version"));
   const shown = data?.versions.find((each) => each.version === asked) ?? data?.versions[0];
   return (
@@ -24,7 +24,7 @@ export function DatasetPage() {
       <PageHead
         title={name}
         above={<a href={link("datasets")}>Datasets</a>}
-        actions={shown && <Delete version={shown} isLast={data?.versions.length === 1} />}
+        actions={shown && <Delete version={shown} isLast={data?.versions.length === 1} onDone={refresh} />}
       />
       {error && <Failure error={error} what="dataset" />}
       {!data && !error && <Loading />}
@@ -33,7 +33,7 @@ export function DatasetPage() {
           <Version key={shown.reference} name={name} version={shown.version} />
           <h2>Versions</h2>
           <Versions versions={data.versions} shown={shown.version} />
-          <h2>Jobs that had it</h2>
+          <h2>Jobs that had a version of it</h2>
           <Uses uses={data.uses} />
         </>
       )}
@@ -54,8 +54,8 @@ function Version({ name, version }: { name: string; version: number }) {
     <>
       <Facts
         items={[
-          ["Version", <code>{data.reference}</code>],
-          ["SHA-256", <><code>{data.digest.slice(0, 16)}…</code> <Copy text={data.digest} label="SHA-256" /></>],
+          ["Version", <span class="identifier"><code>{data.reference}</code> <Copy text={data.reference} label="the version" /></span>],
+          ["SHA-256", <span class="identifier"><code title={data.digest}>{data.digest.slice(0, 12)}</code> <Copy text={data.digest} label="the SHA-256" /></span>],
           ["Size", `${bytes(data.size_bytes)} in ${plural(data.file_count, "file")}`],
           ["Rows", data.rows === null ? "—" : grouped(data.rows)],
           ["Source", data.source ?? "uploaded"],
@@ -64,7 +64,7 @@ function Version({ name, version }: { name: string; version: number }) {
         ]}
       />
       {data.note && <p class="muted">{data.note}</p>}
-      {data.columns.length > 0 && <Columns columns={data.columns} rows={data.profiled_rows} />}
+      {data.columns.length > 0 && <Columns columns={data.columns} profiled={data.profiled_rows} rows={data.rows} />}
       <AsCode
         cli={command("train", "train.py", "--data", `train=${data.reference}`)}
         python={python(`client.train("train.py", data={"train": ${literal(data.reference)}})`)}
@@ -74,17 +74,17 @@ function Version({ name, version }: { name: string; version: number }) {
   );
 }
 
-function Columns({ columns, rows }: { columns: ColumnProfile[]; rows: number }) {
+function Columns({ columns, profiled, rows }: { columns: ColumnProfile[]; profiled: number; rows: number | null }) {
   return (
     <>
-      <h2>Columns of the first {grouped(rows)} rows</h2>
-      <div class="table-box">
+      <h2>{profiled === rows ? "Columns" : `Columns of the first ${plural(profiled, "row")}`}</h2>
+      <div class="table-box" tabIndex={0} role="region" aria-label="Columns">
         <table>
           <thead>
             <tr>
               <th>Column</th>
               <th>Type</th>
-              <th>Missing</th>
+              <th class="right">Missing</th>
               <th>Values</th>
             </tr>
           </thead>
@@ -95,7 +95,7 @@ function Columns({ columns, rows }: { columns: ColumnProfile[]; rows: number }) 
                 <td>
                   <code>{column.type}</code>
                 </td>
-                <td class="number">{grouped(column.missing)}</td>
+                <td class="right number nowrap">{missingOf(column.missing, profiled)}</td>
                 <td>{valuesOf(column)}</td>
               </tr>
             ))}
@@ -106,9 +106,14 @@ function Columns({ columns, rows }: { columns: ColumnProfile[]; rows: number }) 
   );
 }
 
+/** Missing values with their share of the rows; "—" where there are none. */
+export function missingOf(missing: number, rows: number): string {
+  return missing ? `${grouped(missing)} (${percent(missing / Math.max(rows, 1))})` : "—";
+}
+
 /** Range and mean of numbers, or the most frequent texts. */
 export function valuesOf(column: ColumnProfile): string {
-  if (column.top) return `${column.distinct} different: ${column.top.map((each) => `${each.value} (${grouped(each.count)})`).join(", ")}`;
+  if (column.top) return `${grouped(column.distinct ?? 0)} different: ${column.top.map((each) => `${each.value} (${grouped(each.count)})`).join(", ")}`;
   if (column.mean != null) return `${metric(column.min as number)} to ${metric(column.max as number)}, mean ${metric(column.mean)}`;
   return column.min == null ? "" : `${column.min} to ${column.max}`;
 }
@@ -120,10 +125,11 @@ function Versions({ versions, shown }: { versions: DatasetVersion[]; shown: numb
         <thead>
           <tr>
             <th>Version</th>
-            <th>Size</th>
-            <th>Rows</th>
-            <th>Added</th>
+            <th class="right">Size</th>
+            <th class="right">Rows</th>
             <th>SHA-256</th>
+            <th>Added by</th>
+            <th class="right">Added</th>
           </tr>
         </thead>
         <tbody>
@@ -133,14 +139,16 @@ function Versions({ versions, shown }: { versions: DatasetVersion[]; shown: numb
                 <a href={withQuery({ version: String(each.version) })} data-row>
                   @{each.version}
                 </a>
+                {each.version === shown && <span class="muted"> shown above</span>}
               </td>
-              <td class="number nowrap">{bytes(each.size_bytes)}</td>
-              <td class="number">{each.rows === null ? "—" : grouped(each.rows)}</td>
-              <td class="nowrap">
-                <Ago at={each.created_at} /> <span class="muted">by {each.created_by}</span>
-              </td>
+              <td class="right number nowrap">{bytes(each.size_bytes)}</td>
+              <td class="right number">{each.rows === null ? "—" : grouped(each.rows)}</td>
               <td>
                 <code>{each.digest.slice(0, 12)}</code>
+              </td>
+              <td>{each.created_by}</td>
+              <td class="right number nowrap">
+                <Ago at={each.created_at} />
               </td>
             </tr>
           ))}
@@ -151,18 +159,18 @@ function Versions({ versions, shown }: { versions: DatasetVersion[]; shown: numb
 }
 
 function Uses({ uses }: { uses: DatasetUse[] }) {
-  if (!uses.length) return <Empty title="No job had it yet" />;
+  if (!uses.length) return <p class="muted">None yet.</p>;
   return (
     <div class="table-box">
       <table>
         <thead>
           <tr>
-            <th class="col-state">Job</th>
-            <th>Id</th>
+            <th class="col-state">State</th>
+            <th>Job</th>
             <th>Version</th>
             <th>As</th>
             <th>Model version</th>
-            <th>Created</th>
+            <th class="right">Created</th>
           </tr>
         </thead>
         <tbody>
@@ -187,7 +195,7 @@ function Uses({ uses }: { uses: DatasetUse[] }) {
                   "—"
                 )}
               </td>
-              <td class="nowrap">
+              <td class="right number nowrap">
                 <Ago at={use.created_at} />
               </td>
             </tr>
@@ -198,12 +206,14 @@ function Uses({ uses }: { uses: DatasetUse[] }) {
   );
 }
 
-function Delete({ version, isLast }: { version: DatasetVersion; isLast: boolean }) {
+function Delete({ version, isLast, onDone }: { version: DatasetVersion; isLast: boolean; onDone: () => void }) {
   const [isAsked, ask] = useState(false);
   const right = useRight("submit");
   const path = { dataset_name: version.name, version: version.version };
   const remove = async () => {
     await dataOf(api.DELETE("/mlops/datasets/{dataset_name}/versions/{version}", { params: { path } }));
+    // Else the version that is gone is shown until the next poll.
+    onDone();
     navigate(isLast ? link("datasets") : link("datasets", version.name));
   };
   return (

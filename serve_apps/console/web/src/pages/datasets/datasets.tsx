@@ -22,14 +22,15 @@ export function DatasetsPage() {
               <tr>
                 <th>Dataset</th>
                 <th>Newest</th>
-                <th>Size</th>
-                <th>Rows</th>
-                <th>Added</th>
-                <th>By</th>
+                <th class="right">Versions</th>
+                <th class="right">Size</th>
+                <th class="right">Rows</th>
+                <th>Added by</th>
+                <th class="right">Added</th>
               </tr>
             </thead>
             <tbody>
-              {data.datasets.map(({ name, newest }) => (
+              {data.datasets.map(({ name, newest, versions }) => (
                 <tr key={name}>
                   <td>
                     <a href={link("datasets", name)} data-row>
@@ -38,12 +39,13 @@ export function DatasetsPage() {
                     <span class="muted">{newest.format ?? (newest.folder ? "folder" : "file")}</span>
                   </td>
                   <td class="number">@{newest.version}</td>
-                  <td class="number nowrap">{bytes(newest.size_bytes)}</td>
-                  <td class="number">{newest.rows === null ? "—" : grouped(newest.rows)}</td>
-                  <td class="nowrap">
+                  <td class="right number">{grouped(versions)}</td>
+                  <td class="right number nowrap">{bytes(newest.size_bytes)}</td>
+                  <td class="right number">{newest.rows === null ? "—" : grouped(newest.rows)}</td>
+                  <td>{newest.created_by}</td>
+                  <td class="right number nowrap">
                     <Ago at={newest.created_at} />
                   </td>
-                  <td>{newest.created_by}</td>
                 </tr>
               ))}
             </tbody>

@@ -7,6 +7,7 @@ import { link, navigate } from "../../router";
 import { AsCode } from "../../ui/as_code";
 import { Confirm } from "../../ui/dialog";
 import { bytes } from "../../ui/format";
+import { DataChoice } from "./data_choice";
 import { command, curl, literal, python } from "../../ui/snippets";
 
 type Asked = "cancel" | "rerun" | "delete" | undefined;
@@ -81,18 +82,25 @@ function RunAgain({ job, onClose }: { job: JobView; onClose: () => void }) {
     ...(Number(cpus) !== job.resources.cpus && { cpus: Number(cpus) }),
     ...(memory !== before && { memory }),
   };
-  const resources = Object.keys(changes).length ? changes : undefined;
-  const words = Object.entries(changes).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const options = Object.entries(changes).map(([name, value]) => `${name}=${literal(value)}`);
+  const [chosen, choose] = useState<Record<string, string>>({});
+  const asked = {
+    ...(Object.keys(changes).length && { resources: changes }),
+    ...(Object.keys(chosen).length && { data: chosen }),
+  };
+  const body = Object.keys(asked).length ? asked : undefined;
+  const words = [
+    ...Object.entries(changes).flatMap(([name, value]) => [`--${name}`, String(value)]),
+    ...Object.entries(chosen).flatMap(([alias, reference]) => ["--data", `${alias}=${reference}`]),
+  ];
+  const options = Object.entries({ ...changes, ...(asked.data && { data: chosen }) }).map(([name, value]) => `${name}=${literal(value)}`);
   const run = async () => {
     const path = { job_id: job.job_id };
-    const body = (resources ? { resources } : {}) as never;
-    const made = await dataOf(api.POST("/mlops/training/jobs/{job_id}/rerun", { params: { path }, body }));
+    const made = await dataOf(api.POST("/mlops/training/jobs/{job_id}/rerun", { params: { path }, body: asked as never }));
     navigate(link("jobs", made.job_id));
   };
   return (
     <Confirm title="Run this job again?" action="Run again" onConfirm={run} onClose={onClose}>
-      <p>The same script and the same locked packages make a new job.</p>
+      <p>The same script and the same locked packages make a new job{job.data?.length ? ", with the data that you choose" : ""}.</p>
       <div class="field-row">
         <label>
           CPUs
@@ -102,11 +110,17 @@ function RunAgain({ job, onClose }: { job: JobView; onClose: () => void }) {
           Memory
           <input required value={memory} onInput={(event) => setMemory(event.currentTarget.value)} />
         </label>
+        {job.data?.map((before) => {
+          const then = `${before.name}@${before.version}`;
+          const pick = (reference: string) =>
+            choose(({ [before.alias]: _, ...others }) => (reference === then ? others : { ...others, [before.alias]: reference }));
+          return <DataChoice key={before.alias} before={before} value={chosen[before.alias] ?? then} onChange={pick} />;
+        })}
       </div>
       <AsCode
         cli={command("jobs", "rerun", job.job_id, ...words)}
         python={python(`client.jobs.get("${job.job_id}").rerun(${options.join(", ")})`)}
-        curl={curl("POST", `/mlops/training/jobs/${job.job_id}/rerun`, resources && { resources })}
+        curl={curl("POST", `/mlops/training/jobs/${job.job_id}/rerun`, body)}
       />
     </Confirm>
   );

@@ -44,12 +44,12 @@ function Curves({ jobId, curves, leftOut }: { jobId: string; curves: MetricCurve
         {groups.map(([title, group]) => {
           const steps = stepsOf(group);
           return (
-            <Chart key={title} title={title} unit={`over ${plural(steps.length, "step")}`} x={steps} isTime={false} isFree group={`curves ${jobId}`} format={figure} empty="No figures" lines={group.map((curve, tone) => ({ label: curve.name, tone, values: valuesAt(curve, steps) }))} />
+            <Chart key={title} title={title} unit={`over ${plural(steps.length, "step")}`} x={steps} isTime={false} isFree group={`curves ${jobId}`} format={figure} exact={metric} empty="No figures" lines={group.map((curve, tone) => ({ label: curve.name, tone, values: valuesAt(curve, steps) }))} />
           );
         })}
       </div>
       {leftOut > 0 && <p class="muted chart-note">{plural(leftOut, "further metric")} not shown: the API has them by name.</p>}
-      <FigureTable x={x} isTime={false} columns={curves.map((curve) => ({ title: curve.name, values: valuesAt(curve, x), format: figure }))} />
+      <FigureTable x={x} isTime={false} columns={curves.map((curve) => ({ title: curve.name, values: valuesAt(curve, x), format: metric }))} />
     </section>
   );
 }

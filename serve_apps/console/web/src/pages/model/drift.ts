@@ -1,6 +1,6 @@
 /** What the section about drift says, and in which order. */
 import type { MonitorView } from "../../api/types";
-import { duration, plural } from "../../ui/format";
+import { duration, percent, plural } from "../../ui/format";
 
 type Figures = MonitorView["windows"][number]["figures"];
 
@@ -64,4 +64,13 @@ export function scoresOf(windows: MonitorView["quality"]): ScoreRow[] {
 
 function figure(value: number | null | undefined): string {
   return value == null ? "—" : value.toPrecision(3);
+/** A figure of a check with its unit: drift is an index, the others are shares of the rows. */
+export function figureOf(check: string, value: number | null | undefined): string {
+  if (value === null || value === undefined) return "—";
+  return check === "drift" ? value.toFixed(3) : percent(value);
+}
+
+/** Class of a figure beyond its limit. */
+export function markOf(figures: Figures[number], check: Figures[number]["breaches"][number]): string {
+  return figures.breaches.includes(check) ? "beyond" : "";
 }

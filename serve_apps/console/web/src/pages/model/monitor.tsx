@@ -2,9 +2,10 @@
 import { api } from "../../api/client";
 import { usePoll } from "../../api/poll";
 import type { MonitorView } from "../../api/types";
-import { grouped, moment, percent, plural } from "../../ui/format";
+import { grouped, moment, plural } from "../../ui/format";
 import { Ago } from "../../ui/parts";
 import { columnsOf, type ScoreRow, scoresOf, sentenceOf } from "./drift";
+import { columnsOf, figureOf, markOf, sentenceOf } from "./drift";
 
 const POLL_SECONDS = 10;
 
@@ -21,6 +22,7 @@ export function Monitor({ name, version }: { name: string; version: string }) {
       {data.open_alerts.length > 0 && <Alerts alerts={data.open_alerts} />}
       {newest?.is_compared && <Window window={newest} />}
       {scored.length > 0 && <Quality rows={scored} />}
+      {newest && !newest.is_compared && <p class="muted">{`The last window ended ${moment(newest.end)} with ${plural(newest.rows_sketched, "row")}, too few to compare.`}</p>}
     </section>
   );
 }
@@ -29,30 +31,32 @@ function Alerts({ alerts }: { alerts: MonitorView["open_alerts"] }) {
   return (
     <>
       <p class="reason reason-failed">{plural(alerts.length, "open alert")}</p>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Column</th>
-            <th scope="col">Check</th>
-            <th scope="col" class="right">Value</th>
-            <th scope="col" class="right">Limit</th>
-            <th scope="col">Since</th>
-          </tr>
-        </thead>
-        <tbody>
-          {alerts.map((alert) => (
-            <tr key={alert.alert_id}>
-              <th scope="row">{alert.segment ? `${alert.feature}, ${alert.segment}` : alert.feature}</th>
-              <td>{alert.check}</td>
-              <td class="right number">{alert.value?.toPrecision(3)}</td>
-              <td class="right number">{alert.limit?.toPrecision(3)}</td>
-              <td>
-                <Ago at={alert.raised_at} />
-              </td>
+      <div class="table-box" tabIndex={0} role="region" aria-label="Open alerts">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Column</th>
+              <th scope="col">Check</th>
+              <th scope="col" class="right">Value</th>
+              <th scope="col" class="right">Limit</th>
+              <th scope="col">Since</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {alerts.map((alert) => (
+              <tr key={alert.alert_id}>
+                <th scope="row">{alert.segment ? `${alert.feature}, ${alert.segment}` : alert.feature}</th>
+                <td>{alert.check}</td>
+                <td class="right number">{figureOf(alert.check, alert.value)}</td>
+                <td class="right number">{figureOf(alert.check, alert.limit)}</td>
+                <td>
+                  <Ago at={alert.raised_at} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </>
   );
 }
@@ -61,32 +65,34 @@ function Window({ window }: { window: MonitorView["windows"][number] }) {
   return (
     <>
       <p class="muted">
-        {`${moment(window.start)} to ${moment(window.end)}: ${grouped(window.rows_sketched)} of ${grouped(window.rows_seen)} rows compared with the training`}
+        {`${moment(window.start)} to ${moment(window.end)}: ${grouped(window.rows_sketched)} of ${grouped(window.rows_seen)} rows compared with the training. PSI is the population stability index: 0 where values are distributed as in the training.`}
       </p>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Column</th>
-            <th scope="col" class="right">PSI</th>
-            <th scope="col" class="right">Limit</th>
-            <th scope="col" class="right">Missing</th>
-            <th scope="col" class="right">Unseen</th>
-            <th scope="col" class="right">Out of range</th>
-          </tr>
-        </thead>
-        <tbody>
-          {columnsOf(window.figures).map((figures) => (
-            <tr key={`${figures.feature} ${figures.segment}`}>
-              <th scope="row">{figures.segment ? `${figures.feature}, ${figures.segment}` : figures.feature}</th>
-              <td class="right number">{figures.psi?.toPrecision(2) ?? "—"}</td>
-              <td class="right number">{figures.psi_limit?.toPrecision(2) ?? "—"}</td>
-              <td class="right number">{percent(figures.missing)}</td>
-              <td class="right number">{percent(figures.unseen)}</td>
-              <td class="right number">{percent(figures.outside)}</td>
+      <div class="table-box" tabIndex={0} role="region" aria-label="Columns of the last window">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Column</th>
+              <th scope="col" class="right">Drift (PSI)</th>
+              <th scope="col" class="right">Its limit</th>
+              <th scope="col" class="right">Missing</th>
+              <th scope="col" class="right">Unseen values</th>
+              <th scope="col" class="right">Out of range</th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {columnsOf(window.figures).map((figures) => (
+              <tr key={`${figures.feature} ${figures.segment}`}>
+                <th scope="row">{figures.segment ? `${figures.feature}, ${figures.segment}` : figures.feature}</th>
+                <td class={`right number ${markOf(figures, "drift")}`}>{figureOf("drift", figures.psi)}</td>
+                <td class="right number">{figureOf("drift", figures.psi_limit)}</td>
+                <td class={`right number ${markOf(figures, "missing")}`}>{figureOf("missing", figures.missing)}</td>
+                <td class={`right number ${markOf(figures, "unseen")}`}>{figureOf("unseen", figures.unseen)}</td>
+                <td class={`right number ${markOf(figures, "range")}`}>{figureOf("range", figures.outside)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </>
   );
 }

@@ -26,7 +26,8 @@ export function Traffic({ model, traffic, refresh }: TrafficProps) {
   const name = model.model_name;
   const params = { path: { name } };
   const history = usePoll(`traffic history ${name}`, (call) => api.GET("/mlops/models/{name}/traffic/history", { ...call, params }), 5);
-  const query = { model_name: name, active: true, limit: 1 };
+  // The last one, too: somebody asks in the morning why it was rolled back at night.
+  const query = { model_name: name, limit: 1 };
   const rollouts = usePoll(`rollouts ${name}`, (call) => api.GET("/mlops/rollouts", { ...call, params: { query } }), 3);
   const done = () => {
     refresh();

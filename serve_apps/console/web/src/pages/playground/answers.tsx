@@ -2,6 +2,7 @@
 import type { components } from "../../api/schema";
 import { duration, metric, percent, quantity } from "../../ui/format";
 import { Feedback } from "./feedback";
+import { Waiting } from "./waiting";
 
 export interface Reply {
   answer: components["schemas"]["InferenceResponse"];
@@ -11,14 +12,16 @@ export interface Reply {
 
 const MOST_ROWS = 100;
 
-export function Answers({ replies, isAsking }: { replies: Reply[]; isAsking: boolean }) {
-  if (isAsking) {
-    return (
-      <p class="muted" role="status">
-        Asking. A version that is scaled to zero needs some seconds for its first answer.
-      </p>
-    );
-  }
+interface AnswersProps {
+  name: string;
+  /** Those that are asked. */
+  versions: string[];
+  replies: Reply[];
+  isAsking: boolean;
+}
+
+export function Answers({ name, versions, replies, isAsking }: AnswersProps) {
+  if (isAsking) return <Waiting name={name} versions={versions} />;
   if (!replies.length) return <p class="muted">The answer comes here.</p>;
   return (
     <div class="answers" role="status">

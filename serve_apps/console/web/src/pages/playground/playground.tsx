@@ -227,7 +227,7 @@ function Asking({ name, signature, version, other }: AskingProps) {
           </button>
         </div>
       </form>
-      <Answers replies={replies} isAsking={isAsking} />
+      <Answers name={name} versions={[version || signature.model_version, other]} replies={replies} isAsking={isAsking} />
       <Shown name={name} version={version} inputs={inputs} wantsShares={wantsShares} signature={signature} />
     </div>
   );

@@ -11,7 +11,7 @@ import { useChecked } from "../new_job/checked";
 import { jsonOf } from "../new_job/draft";
 import { FormEnd } from "../new_job/form_end";
 import { Field } from "../new_job/upload_fields";
-import { bodyOf, CHOICES, codeOf, EMPTY, type WebhookDraft } from "./draft";
+import { bodyOf, CHOICES, codeOf, complaintOf, EMPTY, type WebhookDraft } from "./draft";
 import { Secret } from "./secret";
 
 const FORMATS: [WebhookView["format"], string][] = [
@@ -127,13 +127,6 @@ export function NewWebhookPage() {
 /** Nothing is asked before there is something to say about. */
 function askedOf(draft: WebhookDraft) {
   return draft.name.trim() && draft.url.trim() ? jsonOf(bodyOf(draft)) : undefined;
-}
-
-/** Complaint about a field, or about one of its patterns. */
-function complaintOf(wrong: ApiError | undefined, field: string): string | undefined {
-  if (wrong?.status === 403) return field === "format" ? wrong.message : undefined;
-  if (wrong?.status === 409) return field === "name" ? wrong.message : undefined;
-  return wrong?.problem.errors?.find((error) => error.field === field || error.field.startsWith(`${field}[`))?.detail;
 }
 
 function Gets({ types, isLimited }: { types: string[]; isLimited: boolean }) {

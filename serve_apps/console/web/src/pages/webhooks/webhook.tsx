@@ -12,6 +12,7 @@ import { moment, plural } from "../../ui/format";
 import { Ago, Facts, Failure, Loading, PageHead } from "../../ui/parts";
 import { command, curl, literal, python } from "../../ui/snippets";
 import { Deliveries } from "./deliveries";
+import { Edit } from "./edit";
 import { Secret } from "./secret";
 import { About, Patterns, WebhookState } from "./webhooks";
 
@@ -96,7 +97,7 @@ function DeadLetters({ webhook, onDone }: { webhook: WebhookView; onDone: () => 
   );
 }
 
-type Asked = "test" | "pause" | "rotate" | "delete" | undefined;
+type Asked = "edit" | "test" | "pause" | "rotate" | "delete" | undefined;
 
 function Actions({ webhook, onDone }: { webhook: WebhookView; onDone: () => void }) {
   const [asked, ask] = useState<Asked>();
@@ -104,6 +105,7 @@ function Actions({ webhook, onDone }: { webhook: WebhookView; onDone: () => void
   const right = useRight("submit");
   const close = () => ask(undefined);
   const offered: [Exclude<Asked, undefined>, string][] = [
+    ["edit", "Change"],
     ["test", "Send a test"],
     ["pause", webhook.paused ? "Resume" : "Pause"],
     ...(webhook.format === "apprise" ? [] : ([["rotate", "New secret"]] as ["rotate", string][])),
@@ -123,6 +125,7 @@ function Actions({ webhook, onDone }: { webhook: WebhookView; onDone: () => void
           {label}
         </button>
       ))}
+      {asked === "edit" && <Edit webhook={webhook} onDone={onDone} onClose={close} />}
       {asked === "test" && <Test webhook={webhook} onDone={onDone} onClose={close} />}
       {asked === "pause" && <Pause webhook={webhook} onDone={onDone} onClose={close} />}
       {asked === "rotate" && <Rotate webhook={webhook} onSecret={setSecret} onDone={onDone} onClose={close} />}
@@ -194,7 +197,7 @@ function Rotate({ webhook, onSecret, onDone, onClose }: ActionProps & { onSecret
       <p>Messages are signed with both secrets for some time. Change the receiver meanwhile.</p>
       <div class="field">
         <label for="grace">Hours with both; 0: the former one ends at once</label>
-        <input id="grace" inputMode="decimal" value={hours} onInput={(event) => setHours(event.currentTarget.value)} />
+        <input id="grace" type="number" min="0" max="168" step="any" required value={hours} onInput={(event) => setHours(event.currentTarget.value)} />
       </div>
       <AsCode
         cli={command("webhooks", "rotate", webhook.name, "--grace-hours", hours)}
