@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
 import type { MonitorView } from "../src/api/types";
-import { columnsOf, scoresOf, sentenceOf } from "../src/pages/model/drift";
-import { columnsOf, figureOf, markOf, sentenceOf } from "../src/pages/model/drift";
+import { columnsOf, figureOf, markOf, scoresOf, sentenceOf } from "../src/pages/model/drift";
 
 const monitor = (status: MonitorView["status"]) => ({ status, settings: { window_seconds: 3600, minimum_rows: 200 } }) as MonitorView;
 
@@ -31,8 +30,11 @@ test("a window has a row for each segment, and says which measure it has", () =>
     ["accuracy", "0.700", "0.600 to 0.800", "0.750", true],
     ["RMSE", "12.5", "11.0 to 14.0", "—", false],
   ]);
+});
+
 test("figures of checks have their unit, and those beyond a limit are marked", () => {
   expect([figureOf("drift", 0.41237), figureOf("drift", null), figureOf("unseen", 0.0734)]).toEqual(["0.412", "—", "7.3 %"]);
+  expect([figureOf("volume", 12), figureOf("accuracy", 0.8125)]).toEqual(["12 rows", "0.813"]);
   const figures = { breaches: ["drift"] } as unknown as MonitorView["windows"][number]["figures"][number];
   expect([markOf(figures, "drift"), markOf(figures, "missing")]).toEqual(["beyond", ""]);
 });

@@ -64,10 +64,15 @@ export function scoresOf(windows: MonitorView["quality"]): ScoreRow[] {
 
 function figure(value: number | null | undefined): string {
   return value == null ? "—" : value.toPrecision(3);
-/** A figure of a check with its unit: drift is an index, the others are shares of the rows. */
+}
+
+const SHARES = ["missing", "unseen", "range"];
+
+/** A figure of a check: shares of the rows in per cent, rows of a window whole, an index or a score by itself. */
 export function figureOf(check: string, value: number | null | undefined): string {
   if (value === null || value === undefined) return "—";
-  return check === "drift" ? value.toFixed(3) : percent(value);
+  if (SHARES.includes(check)) return percent(value);
+  return check === "volume" ? plural(value, "row") : check === "drift" ? value.toFixed(3) : figure(value);
 }
 
 /** Class of a figure beyond its limit. */

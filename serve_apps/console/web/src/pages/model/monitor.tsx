@@ -4,8 +4,7 @@ import { usePoll } from "../../api/poll";
 import type { MonitorView } from "../../api/types";
 import { grouped, moment, plural } from "../../ui/format";
 import { Ago } from "../../ui/parts";
-import { columnsOf, type ScoreRow, scoresOf, sentenceOf } from "./drift";
-import { columnsOf, figureOf, markOf, sentenceOf } from "./drift";
+import { columnsOf, figureOf, markOf, type ScoreRow, scoresOf, sentenceOf } from "./drift";
 
 const POLL_SECONDS = 10;
 
