@@ -127,7 +127,7 @@ class DeploymentService:
         return merged
 
     def _unplaceable(self, config: DeploymentConfig) -> list[FieldError]:
-        shortfall = self._capacity.shortfall(Resources(config.cpus, config.memory_bytes or 0))
+        shortfall = self._capacity.refusal(Resources(config.cpus, config.memory_bytes or 0))
         return [FieldError(shortfall.resource, shortfall.detail)] if shortfall else []
 
 

@@ -32,8 +32,8 @@ def check_workers(wanted: Resources, isolation: Isolation, least_bytes: int) -> 
 
 
 def check_fit(wanted: Resources, capacity: Capacity) -> Iterator[FieldError]:
-    """Yield the resource that no node of the cluster has enough of, if there is one."""
-    shortfall = capacity.shortfall(wanted)
+    """Yield the resource that no node of the cluster has enough of, or could have, if there is one."""
+    shortfall = capacity.refusal(wanted)
     if shortfall:
         yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
 
