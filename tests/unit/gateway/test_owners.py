@@ -104,9 +104,7 @@ async def test_job_without_a_fitting_node_says_so_until_one_joins(client: httpx.
     assert (await job(client, job_id))["reason"] == "waiting_for_capacity"
 
 
-async def test_job_for_a_node_of_the_autoscaler_is_taken_and_waits(
-    client: httpx.AsyncClient, platform: Platform
-) -> None:
+async def test_job_for_a_node_of_the_autoscaler_is_taken_and_waits(client: httpx.AsyncClient, platform: Platform) -> None:
     platform.cluster.members = [FakeNode(cpus=1.0)]
     platform.services.uploads._capacity._node_types = [NodeType("big", 2.0, 8 * 2**30, 0.0, max_nodes=1)]
     seen = await job(client, await job_id_of(client, None, cpus=2))

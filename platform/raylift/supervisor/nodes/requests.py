@@ -77,7 +77,7 @@ class NodeRequests:
         """Yield a place for each version without a replica that is to have one."""
         for row in self._store.deployments.list():
             if row.wanted and row.status in {DeploymentStatus.PENDING, DeploymentStatus.STARTING}:
-                yield Resources(row.config.cpus, row.config.memory_bytes or 0)
+                yield Resources(row.config.cpus, row.config.memory_bytes or 0, row.config.gpus)
 
 
 def _places(wanted: Resources) -> Iterator[Resources]:
