@@ -15,7 +15,7 @@ from raylift.domain.nodes.reservation import Reservation
 from raylift.engines.ray_engine.cluster import Cluster
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.jobs.admission import Decision, admit
+from raylift.supervisor.jobs.admission import Decision, Holdings, admit
 from raylift.supervisor.jobs.execute import JobExecutor
 from raylift.supervisor.jobs.gangs import Gangs
 from raylift.supervisor.jobs.placement import Placement
@@ -60,6 +60,7 @@ class JobStarter:
         self.rooms: list[Resources] = []
         """Resources of the nodes, and of those that Ray's autoscaler could add."""
         self._nodes_read_at = float("-inf")
+        self._holdings = Holdings()
         self._reserved_for: str | None = None
         self._shown: list[Reservation | None] = []
         """Reservation in the store; empty while it is not known."""
@@ -115,6 +116,7 @@ class JobStarter:
                 starting=sum(1 for job in view.active if job.state in STARTING_STATES),
                 max_starting=supervisor.max_starting,
                 behind=view.behind,
+                holdings=self._holdings,
             )
         self._reserved_for = decision.reserved_for
         self._placement.follow(places, decision, self.nodes)
