@@ -72,6 +72,8 @@ def start_head(directory: Path, address: str, port: int) -> subprocess.Popen[byt
     }
     fake = {
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        # Of a busy machine.
+        "RAY_agent_register_timeout_ms": "300000",
         "RAY_FAKE_CLUSTER": "1",
         "RAY_CLOUD_INSTANCE_ID": HEAD_ID,
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,

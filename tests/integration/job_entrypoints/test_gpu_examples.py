@@ -1,4 +1,4 @@
-"""The example for GPUs. Here without one, it says so and trains on the CPU; ``make test-gpu`` runs it on a machine that has one."""
+"""The example for GPUs. Without one it says so and trains on the CPU; ``make test-gpu`` runs it where there is one."""
 
 from __future__ import annotations
 

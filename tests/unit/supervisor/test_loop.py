@@ -339,7 +339,7 @@ def test_reservation_of_a_large_job_is_shown_until_it_starts(bench: Bench) -> No
     assert bench.store.reservations.get() is None
 
 
-def test_job_that_no_node_could_hold_starts_when_the_autoscaler_has_added_one(bench: Bench) -> None:
+def test_job_starts_on_the_node_that_the_autoscaler_has_added(bench: Bench) -> None:
     kind = NodeTypeSettings(name="big", cpus=8.0, memory_bytes=8 * GIB, max_nodes=1)
     joined = ClusterSettings(label="h", document_file=Path("d"), join_token_file=Path("t"))
     small = NodeResources("a", 1.0, 8 * GIB, 0.0)

@@ -1,4 +1,4 @@
-"""Ray's autoscaler: asks for machines. It starts them, and ends those that nobody asks for and nothing uses."""
+"""Ray's autoscaler: asks for machines. It starts them, and ends idle ones that are no longer asked for."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class JobStarter:
         return decision
 
     def _present_could_hold(self, waiting: Sequence[QueuedJob]) -> Sequence[QueuedJob]:
-        """Leave out jobs that wait for a node of the autoscaler: they hold nobody back."""
+        """Leave out jobs that wait for a node of the autoscaler: they hold no other back."""
         if not self._settings.node_types:
             return waiting
         nodes = largest(self.nodes.values())
