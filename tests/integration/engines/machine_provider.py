@@ -24,11 +24,12 @@ class MachineProvider(FakeMultiNodeProvider):
     def _create_node_with_resources_and_labels(
         self, node_config: Any, tags: dict[str, str], count: int, resources: dict[str, Any], labels: dict[str, str]
     ) -> None:
+        gcs_address = str(self.provider_config["gcs_address"])
         with self.lock:
             node_type, node_id = tags[TAG_RAY_USER_NODE_TYPE], self._next_hex_node_id()
             params = RayParams(
-                gcs_address=self._gcs_address,
-                node_ip_address=self._gcs_address.partition(":")[0],
+                gcs_address=gcs_address,
+                node_ip_address=gcs_address.partition(":")[0],
                 num_cpus=resources.get("CPU", 0),
                 num_gpus=resources.get("GPU", 0),
                 memory=resources.get("memory"),
@@ -53,4 +54,5 @@ class MachineProvider(FakeMultiNodeProvider):
                 TAG_RAY_NODE_NAME: node_id,
                 TAG_RAY_NODE_STATUS: STATUS_UP_TO_DATE,
             }
-            self._nodes[node_id] = {"tags": {**own, **tags}, "node": node}
+            nodes: dict[str, Any] = self._nodes
+            nodes[node_id] = {"tags": {**own, **tags}, "node": node}
