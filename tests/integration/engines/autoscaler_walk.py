@@ -32,6 +32,7 @@ def configuration(gcs_address: str) -> dict[str, Any]:
             "type": "external",
             "module": "tests.integration.engines.machine_provider.MachineProvider",
             "gcs_address": gcs_address,
+            "use_node_id_as_ip": True,
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
         },
@@ -104,18 +105,18 @@ def main() -> None:
         until(lambda: connects(f"{address}:{port}"), 240)
         autoscaler, cluster = Autoscaler(), Cluster(serving_reserve_cpus=0.5)
 
-        def kinds() -> list[str]:
-            return sorted(node.node_type for node in cluster.nodes())
+        def gpus() -> list[float]:
+            return sorted(node.gpus for node in cluster.nodes())
 
-        seen["before"] = kinds()
+        seen["before"] = gpus()
         autoscaler.request([Resources(1.0, GIB // 2), Resources(2.0, GIB // 4, 1.0)])
-        seen["asked"] = until(lambda: kinds() == ["", "big"], 240)
+        seen["asked"] = until(lambda: gpus() == [0.0, 1.0], 240)
         if not seen["asked"]:
             raise RuntimeError((directory / "r/session_latest/logs/monitor.log").read_text()[-3000:])
-        (added,) = (node for node in cluster.nodes() if node.node_type == "big")
+        (added,) = (node for node in cluster.nodes() if node.gpus)
         seen["added"] = [added.cpus, added.memory_bytes, added.gpus, added.is_head]
         autoscaler.request([])
-        seen["withdrawn"] = until(lambda: kinds() == [""], 240)
+        seen["withdrawn"] = until(lambda: gpus() == [0.0], 240)
     finally:
         os.killpg(head.pid, signal.SIGTERM)
         head.wait(60)

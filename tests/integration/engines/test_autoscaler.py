@@ -23,7 +23,7 @@ def test_machine_comes_when_it_is_asked_for_and_goes_when_it_is_not() -> None:
     done = subprocess.run([sys.executable, str(WALK), str(first)], capture_output=True, text=True, timeout=580, check=False)
     seen = json.loads(done.stdout.partition("SEEN ")[2].partition("\n")[0])
     assert seen == {
-        "before": [""],
+        "before": [0.0],
         "asked": True,
         "added": [4.0, GIB, 1.0, False],
         "withdrawn": True,
