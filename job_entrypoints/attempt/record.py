@@ -58,6 +58,7 @@ class Attempt:
         self.tags: dict[str, str] = dict(record.get("tags") or {})
         self.cpus = float(record.get("cpus") or 0)
         self.memory_bytes = int(record.get("memory_bytes") or 0)
+        self.gpus = float(record.get("gpus") or 0)
         self.stop_grace_seconds = float(record.get("stop_grace_seconds", 10.0))
         self.max_log_bytes = int(record.get("max_log_bytes") or 64 * 2**20)
         self.max_processes = int(record.get("max_processes") or 0)

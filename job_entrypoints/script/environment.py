@@ -6,6 +6,7 @@ import json
 import os
 
 from job_entrypoints.contract import (
+    GPU_VARIABLE,
     GROUP_VARIABLE,
     JOB_ID_VARIABLE,
     RAY_JOB_CONFIG_VARIABLE,
@@ -63,6 +64,9 @@ def script_environment(attempt: Attempt, inherited: Mapping[str, str]) -> dict[s
     pools = dict.fromkeys(THREAD_POOLS, str(max(1, int(attempt.cpus)))) if attempt.cpus else _pools_like_ray(inherited)
     # Handed straight to Ray, the job inherits the user's runtime_env; otherwise the head's variables, or Ray's guess.
     environment.update({name: inherited.get(name, count) if attempt.from_ray else count for name, count in pools.items()})
+    if not attempt.from_ray and not attempt.gpus:
+        # Without the variable it would see every GPU of the node. Ray sets it for jobs that ask for some.
+        environment[GPU_VARIABLE] = ""
     environment.update(attempt.environment)
     python_path = [*attempt.python_path, environment.get("PYTHONPATH", "")]
     if attempt.python_path:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from raylift.domain.nodes.node_types import NodeType
 
 
 class _Section(BaseModel):
@@ -35,3 +38,21 @@ class ClusterSettings(_Section):
     """The node document, without Ray's token (api/cluster/join.py)."""
     join_token_file: Path
     """File of the token that joining machines show."""
+
+
+class NodeTypeSettings(_Section):
+    """A kind of machine that Ray's autoscaler can add."""
+
+    name: str
+    cpus: Annotated[float, Field(ge=0)]
+    """CPUs of one machine."""
+    memory_bytes: Annotated[int, Field(ge=0)]
+    """Memory that Ray gets on one machine."""
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs of one machine."""
+    max_nodes: Annotated[int, Field(ge=0, le=10_000)] = 1
+    """Largest number of such machines at a time."""
+
+    @property
+    def node_type(self) -> NodeType:
+        return NodeType(self.name, self.cpus, self.memory_bytes, self.gpus, self.max_nodes)

@@ -20,7 +20,7 @@ from raylift.domain.models.deployment import Batching, DeploymentConfig
 from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.domain.ports import refused_ports
 from raylift.domain.quota import Quota
-from raylift.run_settings import ClusterSettings, IngressSettings
+from raylift.run_settings import ClusterSettings, IngressSettings, NodeTypeSettings
 
 HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
@@ -306,6 +306,8 @@ class PlatformSettings(_Section):
     """``local``: no keys. ``keys``: every request needs one."""
     cluster: ClusterSettings | None = None
     """None: no other machine may join, and Ray chooses any of its nodes."""
+    node_types: tuple[NodeTypeSettings, ...] = ()
+    """Kinds of machines that Ray's autoscaler can add. Empty: none."""
     oidc: OidcSettings = OidcSettings()
     """Sign-in with an OpenID Connect provider."""
     reports: ReportSettings = ReportSettings()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from job_entrypoints.sandbox.model_process import without_rays
+from raylift.domain.models.replica import GPU_VARIABLE
 from serve_apps.warm_pool import protocol
 from serve_apps.warm_pool.protocol import Event, WarmSpec
 
@@ -20,6 +21,8 @@ _ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A version that asks for a GPU has replicas.
+    GPU_VARIABLE: "",
     "PYTHONUNBUFFERED": "1",
 }
 

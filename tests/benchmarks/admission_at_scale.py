@@ -36,7 +36,7 @@ from raylift.store import Store  # noqa: E402
 from raylift.store.engine.tables import JobRow, ScriptRow  # noqa: E402
 from raylift.store.engine.transactions import insert_into  # noqa: E402
 from raylift.store.statements.records import job_columns  # noqa: E402
-from raylift.supervisor.jobs.admission import admit  # noqa: E402
+from raylift.supervisor.jobs.admission import Holdings, admit  # noqa: E402
 from raylift.supervisor.jobs.placement import Placement  # noqa: E402
 from raylift.supervisor.jobs.ray_snapshot import RaySnapshot  # noqa: E402
 from raylift.supervisor.store_view import StoreView  # noqa: E402
@@ -171,7 +171,7 @@ def report(name: str, took: Sequence[float], goal: float | None = None) -> None:
 
 def measure_planner(world: World, looks: int) -> None:
     gc.freeze()  # The queue is in a database, and not in the supervisor's memory.
-    placement, reserved = Placement(), None
+    placement, holdings, reserved = Placement(), Holdings(), None
     took: list[float] = []
     started = 0
     for _ in range(looks):
@@ -201,6 +201,7 @@ def measure_planner(world: World, looks: int) -> None:
             starting=0,
             max_starting=world.size.max_starting,
             behind=behind,
+            holdings=holdings,
         )
         placement.follow(places, decision, world.nodes)
         took.append((time.thread_time() - begin - in_store) * 1000)

@@ -64,6 +64,9 @@ class DeploymentUpdate(BaseModel):
     ] = None
     cpus: Annotated[float | None, Field(ge=0.01, le=1_000_000, description="Logical CPUs of each replica.")] = None
     memory: Annotated[OptionalAmount, Field(description='Logical memory of each replica: bytes or "1GiB".')] = None
+    gpus: Annotated[
+        float | None, Field(ge=0, le=1_000, description="GPUs of each replica: a part of one (0.5), or whole ones.")
+    ] = None
     batching: Annotated[
         BatchingUpdate | None,
         Field(description="Compute simultaneous requests in batches if results stay bit-identical. null: never."),
@@ -103,6 +106,7 @@ class DeploymentView(BaseModel):
     downscale_delay_s: Annotated[float | None, Field(description="null: as the platform's settings say.")]
     cpus: Figure
     memory: Annotated[int | None, Field(description="Bytes.")]
+    gpus: Figure = 0.0
     batching: BatchingConfig | None
     payload_log: PayloadLogConfig | None = None
     take_traffic: bool = True

@@ -86,9 +86,15 @@ def _print_cluster(found: ClusterView) -> None:
     if found.replicas:
         echo("")
         print_table(
-            ("replicas of", "count", "cpus", "memory"),
+            ("replicas of", "count", "cpus", "memory", "gpus"),
             [
-                (f"{row.model_name} v{row.model_version}", row.replicas, f"{row.cpus:g}", _bytes(row.memory))
+                (
+                    f"{row.model_name} v{row.model_version}",
+                    row.replicas,
+                    f"{row.cpus:g}",
+                    _bytes(row.memory),
+                    f"{row.gpus:g}" if row.gpus else "-",
+                )
                 for row in found.replicas
             ],
         )

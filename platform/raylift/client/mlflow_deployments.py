@@ -42,6 +42,7 @@ _CONFIG: Final[Mapping[str, Callable[[Any], Any]]] = {
     "downscale_delay_s": float,
     "cpus": float,
     "memory": str,
+    "gpus": float,
     "batch_max_rows": int,
     "batch_wait_ms": float,
 }

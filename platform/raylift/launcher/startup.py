@@ -31,6 +31,7 @@ from raylift.launcher.progress import Progress
 from raylift.launcher.run.access_files import admin_key_file, mlflow_secret, mlflow_secret_file, prepare_keys
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
+from raylift.launcher.run.node_types import node_types
 from raylift.launcher.run.ports import BLOCK_SIZE, PlatformPorts, is_free
 from raylift.launcher.run.private_files import make_files_private, make_private
 from raylift.launcher.run.record import RunRecord, local_host, write_record
@@ -84,6 +85,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         internal_ports=_internal_ports(record),
         ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
         auth=config.auth,
+        node_types=node_types(config),
         oidc=config.oidc,
         reports=config.reports,
         webhooks=config.webhooks,

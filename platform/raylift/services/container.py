@@ -114,7 +114,7 @@ class Services:
         provider: IdentityProvider | None = None,
         clock: Clock = utc_now,
     ) -> Self:
-        capacity = Capacity(cluster)
+        capacity = Capacity(cluster, [kind.node_type for kind in settings.node_types])
         logs = JobLogs(store, settings.attempts_dir)
         secrets = SecretService(store, clock=clock)
         data, datasets = JobData(store, settings), DatasetService(store, settings, clock=clock)

@@ -96,6 +96,11 @@ class Node(Protocol):
     def address(self) -> str: ...
 
     @property
+    def node_type(self) -> str:
+        """Kind of machine in the autoscaler's configuration; empty for others."""
+        ...
+
+    @property
     def state(self) -> NodeState: ...
 
 

@@ -100,6 +100,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.engines.mlflow_engine.registry import Registry
     from raylift.engines.mlflow_engine.sweep_runs import SweepRuns
     from raylift.engines.mlflow_engine.tracking import Tracking
+    from raylift.engines.ray_engine.autoscaler import Autoscaler
     from raylift.engines.ray_engine.cluster import Cluster
     from raylift.engines.ray_engine.groups import PlacementGroups
     from raylift.engines.ray_engine.jobs import RayJobs
@@ -136,6 +137,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.loop import Subjects, Supervisor
     from raylift.supervisor.monitors.quality_watch import QualityWatch
     from raylift.supervisor.monitors.watch import MonitorWatch
+    from raylift.supervisor.nodes.requests import NodeRequests
     from raylift.supervisor.periodic import periodic_tasks
     from raylift.supervisor.rollouts.execute import RolloutExecutor
     from raylift.supervisor.rollouts.gates import GateExecutor
@@ -218,6 +220,7 @@ def _assemble(settings: PlatformSettings) -> Any:
             if settings.ingress and tls.cert
             else None,
             gangs=gangs,
+            node_requests=NodeRequests(settings, store, view, Autoscaler()) if settings.node_types else None,
         ),
     )
     return Supervisor(

@@ -81,7 +81,7 @@ class Supervisor:
             return
         view, subjects = self._view, self._subjects
         starter, deployments = subjects.starter, subjects.deployments
-        changed = view.refresh(list(starter.nodes.values()), again=starter.nodes_are_old and view.jobs_wait)
+        changed = view.refresh(starter.rooms, again=starter.nodes_are_old and view.jobs_wait)
         self._timer.found(news=changed)
         # Separately: running jobs are watched also while the nodes are unknown, and the other way round.
         self._try(subjects.watcher.watch, lease)

@@ -21,6 +21,7 @@ from raylift.supervisor.monitors.quality_watch import QualityWatch
 from raylift.supervisor.monitors.watch import MonitorWatch
 from raylift.supervisor.nodes.agents import PAUSE_SECONDS as NODES_PAUSE_SECONDS
 from raylift.supervisor.nodes.agents import NodeUpkeep
+from raylift.supervisor.nodes.requests import NodeRequests
 from raylift.supervisor.rollouts.execute import RolloutExecutor
 from raylift.supervisor.rollouts.gates import GateExecutor
 from raylift.supervisor.schedules.execute import ScheduleExecutor
@@ -60,6 +61,7 @@ def periodic_tasks(
     live_jobs: LiveJobsPublisher | None,
     certificate: CertificateReload | None,
     gangs: Gangs,
+    node_requests: NodeRequests | None,
 ) -> Sequence[PeriodicTask]:
     """Return the table of all periodic tasks."""
     pause = settings.supervisor.registry_sync_seconds
@@ -77,6 +79,7 @@ def periodic_tasks(
         PeriodicTask("placement groups", 1.0, gangs.sweep, is_due=gangs.are_due),
         PeriodicTask("sweeps without jobs", 60.0, lambda _: store.sweeps.forget_empty()),
         *((PeriodicTask("keys", PAUSE_SECONDS, lambda _: keys.publish()),) if keys else ()),
+        *((PeriodicTask("requests for nodes", 1.0, node_requests.attend),) if node_requests else ()),
         *((PeriodicTask("nodes", NODES_PAUSE_SECONDS, lambda _: nodes.attend()),) if nodes else ()),
         *((PeriodicTask("live jobs", 1.0, lambda _: live_jobs.publish()),) if live_jobs else ()),
         *([PeriodicTask("certificate", 10.0, _refreshing(certificate))] if certificate else []),

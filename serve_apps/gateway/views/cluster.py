@@ -76,6 +76,7 @@ def replica_views(deployments: Iterable[Deployment]) -> list[ReplicaHolderView]:
             replicas=row.replicas,
             cpus=round(row.config.cpus * row.replicas, 3),
             memory=None if row.config.memory_bytes is None else row.config.memory_bytes * row.replicas,
+            gpus=round(row.config.gpus * row.replicas, 3),
         )
         for row in deployments
         if row.replicas

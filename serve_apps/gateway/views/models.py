@@ -77,6 +77,7 @@ def deployment_view(deployment: Deployment) -> DeploymentView:
         downscale_delay_s=config.downscale_delay_s,
         cpus=config.cpus,
         memory=config.memory_bytes,
+        gpus=config.gpus,
         batching=BatchingConfig(max_rows=batching.max_rows, wait_ms=batching.wait_ms) if batching else None,
         payload_log=PayloadLogConfig(sample_rate=payloads.sample_rate, max_body_bytes=payloads.max_body_bytes)
         if payloads

@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
-from raylift.domain.models.replica import ReplicaSpec
+from raylift.domain.models.replica import GPU_VARIABLE, ReplicaSpec
 from raylift.ray_internals.serve_ingress import hand_http_server_to
 from raylift.ray_internals.serve_replica import keep_internal_server_on_node_address, set_code_version
 from serve_apps.model_server.process.slots import RETRY_AFTER_SECONDS
@@ -43,7 +43,8 @@ class ModelReplica:
         keep_internal_server_on_node_address()
         require_environment(ray.get_runtime_context().runtime_env, platform.node(), process.overlay)
         _log_where_serve_does()
-        await process.load({"version": dict(version), "environment": dict(environment), "token": ingress_token})
+        own = {**environment, GPU_VARIABLE: _gpus()}
+        await process.load({"version": dict(version), "environment": own, "token": ingress_token})
         hand_http_server_to(process)
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -57,6 +58,11 @@ class ModelReplica:
 
     def __serve_build_asgi_app__(self) -> Any:
         return forward_to(self._process.connect)
+
+
+def _gpus() -> str:
+    """Return the ids of the replica's GPUs. Ray sets the variable in this process, when the model's already runs."""
+    return ",".join(ray.get_runtime_context().get_accelerator_ids()["GPU"])
 
 
 def build(spec: ReplicaSpec) -> serve.Application:
@@ -130,6 +136,8 @@ def _actor_options(spec: ReplicaSpec) -> dict[str, Any]:
     options: dict[str, Any] = {"num_cpus": spec.config.cpus, "runtime_env": dict(spec.runtime_env)}
     if spec.config.memory_bytes is not None:
         options["memory"] = spec.config.memory_bytes
+    if spec.config.gpus:
+        options["num_gpus"] = spec.config.gpus
     if spec.node_labels:
         options["label_selector"] = dict(spec.node_labels)
     return options

@@ -22,6 +22,8 @@ import psutil
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _MARK = "RAYLIFT_TEST_CLUSTER"
+LOGICAL_GPUS = {} if Path("/proc/driver/nvidia").exists() else {"num-gpus": 1}
+"""Without a GPU on this machine Ray counts one that is not there."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def _command(directory: Path, base: int) -> list[str]:
         "max-worker-port": base + 159,
         "temp-dir": directory / "r",
         "num-cpus": 4,
+        **LOGICAL_GPUS,
         "object-store-memory": 100_000_000,
         "include-log-monitor": "false",
     }

@@ -70,6 +70,7 @@ def test_deployments_are_read_changed_and_deleted(client: Client, platform: Any)
     assert client.deployments.get("churn", "3").replicas == 1
     client.deployments.put("churn", 3)
     client.deployments.put("churn", 3, min_replicas=0, memory="1GiB", batching=BatchingConfig(max_rows=8, wait_ms=2))
+    client.deployments.put("churn", 3, gpus=0.5)
     client.deployments.put("churn", 3, max_replicas=4, batching=False)
     client.deployments.put("churn", 3, environment={"KERAS_BACKEND": "torch", "OLD": None})
     client.deployments.put("churn", 3, environment=False)
@@ -77,6 +78,7 @@ def test_deployments_are_read_changed_and_deleted(client: Client, platform: Any)
     assert platform.bodies() == [
         {},
         {"min_replicas": 0, "memory": "1GiB", "batching": {"max_rows": 8, "wait_ms": 2.0}},
+        {"gpus": 0.5},
         {"max_replicas": 4, "batching": None},
         {"environment": {"KERAS_BACKEND": "torch", "OLD": None}},
         {"environment": None},

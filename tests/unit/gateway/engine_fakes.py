@@ -25,6 +25,7 @@ class FakeNode:
     is_head: bool = True
     reserved_cpus: float = 1.0
     address: str = "127.0.0.1"
+    node_type: str = ""
     state: NodeState = NodeState.READY
 
 

@@ -9,6 +9,7 @@ from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
 from raylift.domain.models.deployment import DeploymentStatus
 from tests.unit.gateway.conftest import Platform
+from tests.unit.gateway.engine_fakes import FakeNode
 
 DEPLOYMENT = "/mlops/models/m/versions/1/deployment"
 
@@ -120,6 +121,19 @@ class TestDeployments:
         view = (await client.put(DEPLOYMENT, json={"memory": None, "batching": None})).json()
         assert (view["min_replicas"], view["memory"], view["batching"]) == (2, None, None)
         assert platform.store.deployments.get("m", "1").generation == before + 2
+
+    async def test_gpus_are_those_that_a_node_has(self, client: httpx.AsyncClient, platform: Platform) -> None:
+        refused = await client.put(DEPLOYMENT, json={"gpus": 0.5})
+        assert refused.status_code == 422
+        assert "no node of the cluster could ever hold 0.5 GPUs" in refused.text
+        platform.cluster.members = [FakeNode(gpus=2.0)]
+        platform.services.uploads._capacity._read_at = float("-inf")
+        view = (await client.put(DEPLOYMENT, json={"gpus": 0.5})).json()
+        assert view["gpus"] == 0.5
+        assert not platform.store.deployments.get("m", "1").fits_warm_process
+        part = await client.put(DEPLOYMENT, json={"gpus": 1.5})
+        assert (part.status_code, part.json()["errors"][0]["field"]) == (422, "gpus")
+        assert "must be a whole number" in part.text
 
     async def test_variables_are_set_and_removed_and_not_shown(self, client: httpx.AsyncClient, platform: Platform) -> None:
         view = (await client.put(DEPLOYMENT, json={"environment": {"KERAS_BACKEND": "torch", "SCALE": "2"}})).json()

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from raylift.domain.job import JobState, Reason
+from raylift.domain.nodes.node_types import NodeType
 from raylift.settings import JobSettings, OwnerQuota, PlatformSettings, QuotaSettings
 from tests.unit.gateway.conftest import Platform
 from tests.unit.gateway.engine_fakes import FakeNode
@@ -101,6 +102,20 @@ async def test_job_without_a_fitting_node_says_so_until_one_joins(client: httpx.
     platform.cluster.members = [FakeNode(cpus=1.0), FakeNode(cpus=2.0)]
     platform.services.uploads._capacity._read_at = float("-inf")
     assert (await job(client, job_id))["reason"] == "waiting_for_capacity"
+
+
+async def test_job_for_a_node_of_the_autoscaler_is_taken_and_waits(client: httpx.AsyncClient, platform: Platform) -> None:
+    platform.cluster.members = [FakeNode(cpus=1.0)]
+    platform.services.uploads._capacity._node_types = [NodeType("big", 2.0, 8 * 2**30, 0.0, max_nodes=1)]
+    seen = await job(client, await job_id_of(client, None, cpus=2))
+    assert (seen["status"], seen["reason"]) == ("queued", "waiting_for_node")
+    assert seen["message"].endswith("Ray's autoscaler is asked for one: big.")
+    body = {"script_content": "print(1)", "experiment_name": "e", "resources": {"cpus": 2}}
+    planned = await client.post(UPLOAD, json=body, params={"dry_run": "true"})
+    assert planned.json()["waits_for"] == seen["message"]
+    refused = await hand_in(client, None, cpus=3)
+    assert refused.status_code == 422
+    assert "nor can Ray's autoscaler add what is missing" in refused.text
 
 
 async def test_lost_job_says_why_and_what_it_waits_for(client: httpx.AsyncClient, platform: Platform) -> None:

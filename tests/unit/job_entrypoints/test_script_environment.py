@@ -75,3 +75,11 @@ def test_inherited_variables_are_kept_for_direct_submissions() -> None:
     assert (unknown["OMP_NUM_THREADS"], unknown["MKL_NUM_THREADS"], unknown["LOKY_MAX_CPU_COUNT"]) == ("3", "5", "3")
     assert "OMP_NUM_THREADS" not in script_environment(_attempt(origin="ray"), {})
     assert script_environment(_attempt(origin="ray", cpus=2), {"MKL_NUM_THREADS": "5"})["MKL_NUM_THREADS"] == "5"
+
+
+def test_script_sees_the_gpus_that_it_asked_for_and_no_others() -> None:
+    assert script_environment(_attempt(gpus=1.0), {"CUDA_VISIBLE_DEVICES": "3"})["CUDA_VISIBLE_DEVICES"] == "3"
+    assert script_environment(_attempt(), {"CUDA_VISIBLE_DEVICES": "3"})["CUDA_VISIBLE_DEVICES"] == ""
+    assert script_environment(_attempt(), {})["CUDA_VISIBLE_DEVICES"] == ""
+    direct = script_environment(_attempt(origin="ray"), {"CUDA_VISIBLE_DEVICES": "3"})
+    assert direct["CUDA_VISIBLE_DEVICES"] == "3", "Ray knows what it asked for, and the platform does not"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from raylift.domain.job import Resources
+from raylift.domain.job import Resources, Workers
+from raylift.domain.nodes.node_types import NodeType
 from raylift.services.cluster.capacity import Capacity
 from tests.unit.gateway.engine_fakes import FakeCluster, FakeNode
 
@@ -47,3 +48,27 @@ def test_cluster_has_gpus_if_a_node_has_or_none_is_known() -> None:
     assert not Capacity(FakeCluster([FakeNode(cpus=2)])).has_gpus()
     assert Capacity(FakeCluster([FakeNode(cpus=2), FakeNode(cpus=2, gpus=1)])).has_gpus()
     assert Capacity(FakeCluster([])).has_gpus()
+
+
+BIG = NodeType("big", 8.0, 32 * GIB, 1.0, max_nodes=2)
+
+
+def test_what_the_autoscaler_could_add_a_node_for_is_not_refused() -> None:
+    capacity = Capacity(FakeCluster([FakeNode(cpus=2)]), [BIG])
+    assert capacity.refusal(Resources(8, GIB, 1)) is None
+    sentence = capacity.wait_for_node(Resources(8, GIB, 1))
+    assert sentence is not None
+    assert sentence.endswith("Ray's autoscaler is asked for one: big.")
+    assert capacity.wait_for_node(Resources(2, GIB)) is None
+    refused = capacity.refusal(Resources(9, GIB))
+    assert refused is not None
+    assert refused.detail.endswith("nor can Ray's autoscaler add what is missing: big (1 GPU, 8 CPUs and 32 GiB, at most 2)")
+
+
+def test_a_gang_may_need_as_many_machines_as_may_still_come() -> None:
+    gang = Resources(1, GIB, workers=Workers(2, 8.0, GIB))
+    cluster = FakeCluster([FakeNode(cpus=2)])
+    assert Capacity(cluster, [BIG]).refusal(gang) is None
+    cluster.members.append(FakeNode(cpus=8, memory_bytes=32 * GIB, node_id="b" * 56, node_type="big"))
+    assert Capacity(cluster, [BIG]).refusal(gang) is None
+    assert Capacity(cluster, [BIG]).refusal(Resources(1, GIB, workers=Workers(3, 8.0, GIB))) is not None

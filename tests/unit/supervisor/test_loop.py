@@ -17,6 +17,8 @@ from raylift.domain.job import Job, JobSpec, JobState, Resources
 from raylift.domain.lease import Lease
 from raylift.domain.models.deployment import ApplicationSnapshot, ApplicationState, DeploymentConfig, DeploymentStatus
 from raylift.domain.nodes.reservation import Reservation
+from raylift.engines.ray_engine.cluster import NodeResources
+from raylift.run_settings import ClusterSettings, NodeTypeSettings
 from raylift.settings import PlatformSettings
 from raylift.supervisor.deployments.execute import DeploymentExecutor
 from raylift.supervisor.deployments.publish_routes import RoutePublisher
@@ -80,6 +82,16 @@ class Serve:
         self.asked += 1
         self.takes()
         return self.seen
+
+
+class SmallCluster:
+    """Fake of the cluster whose nodes a test changes."""
+
+    def __init__(self, members: list[NodeResources]) -> None:
+        self.members = members
+
+    def nodes(self) -> list[NodeResources]:
+        return self.members
 
 
 class SchemaTags:
@@ -325,3 +337,28 @@ def test_reservation_of_a_large_job_is_shown_until_it_starts(bench: Bench) -> No
     bench.view.refresh([])
     bench.starter.start(bench.lease)
     assert bench.store.reservations.get() is None
+
+
+def test_job_starts_on_the_node_that_the_autoscaler_has_added(bench: Bench) -> None:
+    kind = NodeTypeSettings(name="big", cpus=8.0, memory_bytes=8 * GIB, max_nodes=1)
+    joined = ClusterSettings(label="h", document_file=Path("d"), join_token_file=Path("t"))
+    small = NodeResources("a", 1.0, 8 * GIB, 0.0)
+    cluster = SmallCluster([small])
+    bench.starter._settings = bench.starter._settings.model_copy(update={"node_types": (kind,), "cluster": joined})
+    bench.starter._cluster = cast("Any", cluster)
+    bench.job("job_00", cpus=4.0)
+    bench.job("job_01", cpus=1.0)
+    for _ in range(2):
+        bench.view.refresh(bench.starter.rooms, again=True)
+        bench.starter.start(bench.lease)
+    assert bench.hands.acted.wait(30)
+    assert [job.job_id for job in bench.view.waiting] == ["job_00", "job_01"]
+    assert bench.store.reservations.get() is None, "it keeps no node free that could not hold it"
+    cluster.members = [small, NodeResources("b", 8.0, 8 * GIB, 0.0, node_type="big")]
+    bench.seconds += 2
+    bench.view.refresh(bench.starter.rooms, again=True)
+    bench.hands.acted.clear()
+    bench.starter.start(bench.lease)
+    assert bench.hands.acted.wait(30)
+    assert bench.starter.rooms == [Resources(1.0, 8 * GIB), Resources(8.0, 8 * GIB)]
+    assert set(bench.hands.told) == {"job_00", "job_01"}

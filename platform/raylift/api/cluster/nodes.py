@@ -43,6 +43,7 @@ class ReplicaHolderView(BaseModel):
     replicas: int
     cpus: Annotated[Figure, Field(description="Of all its replicas.")]
     memory: Annotated[int | None, Field(description="Bytes of all its replicas; null: not limited.")]
+    gpus: Annotated[Figure, Field(description="Of all its replicas.")] = 0.0
 
 
 class ReservationView(BaseModel):

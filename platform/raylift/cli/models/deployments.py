@@ -56,6 +56,7 @@ def _print(deployment: DeploymentView) -> None:
             ("downscale delay", _seconds(deployment.downscale_delay_s)),
             ("cpus", deployment.cpus),
             ("memory", format_bytes(deployment.memory) if deployment.memory else None),
+            ("gpus", f"{deployment.gpus:g}" if deployment.gpus else None),
             ("batching", f"{batching.max_rows} rows, {batching.wait_ms:g} ms" if batching else "off"),
             ("payload log", f"{payloads.sample_rate:.0%} of requests" if payloads else "off"),
             ("takes traffic", deployment.take_traffic),
@@ -90,6 +91,7 @@ def set_deployment(
     downscale_delay_s: Annotated[float | None, typer.Option(help="Seconds of low load before a replica is removed.")] = None,
     cpus: Annotated[float | None, typer.Option(help="Logical CPUs of each replica.")] = None,
     memory: Annotated[str | None, typer.Option(help="Logical memory of each replica, e.g. 1GiB.")] = None,
+    gpus: Annotated[float | None, typer.Option(help="GPUs of each replica: a part of one (0.5), or whole ones.")] = None,
     batch_rows: Annotated[int | None, typer.Option(help="Most rows of one batch; turns batching on.")] = None,
     batch_wait_ms: Annotated[float | None, typer.Option(help="Milliseconds that a batch waits for more requests.")] = None,
     payload_log: Annotated[
@@ -126,6 +128,7 @@ def set_deployment(
         "downscale_delay_s": downscale_delay_s,
         "cpus": cpus,
         "memory": memory,
+        "gpus": gpus,
         "batching": False if no_batching else batching or None,
         "payload_log": False if no_payload_log else None if payload_log is None else {"sample_rate": payload_log},
         "take_traffic": take_traffic,

@@ -80,6 +80,8 @@ class DeploymentConfig:
     """Logical CPUs of each replica."""
     memory_bytes: int | None = None
     """Logical memory of each replica; None requests none from Ray."""
+    gpus: float = 0.0
+    """Logical GPUs of each replica: a part of one, or whole ones."""
     batching: Batching | None = None
     payload_log: PayloadLog | None = None
     take_traffic: bool = True
@@ -134,13 +136,14 @@ class Deployment:
 
     @property
     def fits_warm_process(self) -> bool:
-        """True where a forked warm process can serve it: no own memory, at most one CPU, no variables read at start, no JVM.
+        """True where a forked warm process can serve it: no memory or GPU of its own, one CPU at most, no JVM.
 
-        A Spark model starts a JVM; a fork would start a second one.
+        It has no variables that are read at start either. A Spark model starts a JVM; a fork would start a second one.
         """
         early = any(name.startswith(READ_AT_START) for name in self.config.environment)
         has_jvm = any(_PYSPARK.match(pin) for pin in self.environment_lock)
-        return self.config.memory_bytes is None and self.config.cpus <= 1 and not early and not has_jvm
+        has_own = self.config.memory_bytes is not None or self.config.gpus > 0
+        return not has_own and self.config.cpus <= 1 and not early and not has_jvm
 
 
 class ApplicationState(StrEnum):

@@ -21,6 +21,8 @@ CONFINED_BY: Final = "RAYLIFT_CONFINED_BY"
 """Variable of a model's process: what holds."""
 NOT_CONFINED: Final = "RAYLIFT_NOT_CONFINED"
 """Variable of a model's process that could not be confined: the reason."""
+GPU_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
+"""Variable of a model's process: the GPUs that it may use, by their ids. Empty: none."""
 CANNOT_CONFINE: Final = "The model was not loaded, because its process cannot be confined"
 """Beginning of the error of a version whose processes have to be confined and cannot be. A restart does not help."""
 

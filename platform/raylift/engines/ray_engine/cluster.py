@@ -17,6 +17,8 @@ from raylift.ray_internals.draining import drain, draining_nodes
 
 _HEAD: Final = "node:__internal_head__"
 """Resource that marks Ray's head node."""
+_NODE_TYPE: Final = "ray.io/node-group"
+"""Label with the kind of machine of a node that Ray's autoscaler has started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class NodeResources:
     reserved_cpus: float = 0.0
     """CPUs that jobs never get."""
     address: str = ""
+    node_type: str = ""
+    """Kind of machine in the configuration of Ray's autoscaler, which has started it."""
     state: NodeState = NodeState.READY
 
 
@@ -126,5 +130,6 @@ def _node(item: dict[str, Any], reserve: float, *, shared: bool, state: NodeStat
         memory_bytes=int(resources.get("memory", 0)),
         gpus=float(resources.get("GPU", 0.0)),
         address=str(item.get("NodeManagerAddress") or ""),
+        node_type=str((item.get("Labels") or {}).get(_NODE_TYPE) or ""),
         state=state,
     )

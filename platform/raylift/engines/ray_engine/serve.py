@@ -153,7 +153,7 @@ class RayServe:
             downscale_delay_seconds=_first(config.downscale_delay_s, serving.downscale_delay_seconds),
             runtime_env=runtime_env,
             # A change of these needs new processes; anything else is changed in place.
-            code_version=f"{config.cpus}/{config.memory_bytes}{_digest(config.environment)}",
+            code_version=f"{config.cpus}/{config.memory_bytes}{_gpus(config.gpus)}{_digest(config.environment)}",
             max_body_bytes=self._settings.gateway.max_body_bytes,
             node_labels=self._settings.node_labels,
             ingress_token=ingress.token if ingress else None,
@@ -167,6 +167,11 @@ class RayServe:
 def _digest(environment: Mapping[str, str]) -> str:
     """Suffix of the code version that changes with the variables; empty without any."""
     return f"/{sha256(repr(sorted(environment.items())).encode()).hexdigest()[:16]}" if environment else ""
+
+
+def _gpus(gpus: float) -> str:
+    """Suffix of the code version; empty without any, as before there were some."""
+    return f"/{gpus:g} GPU" if gpus else ""
 
 
 def _first(own: float | None, default: float) -> float:

@@ -46,6 +46,14 @@ class Ports(_Section):
     internal: Port
 
 
+class MachineType(_Section):
+    name: Annotated[str, Field(min_length=1)]
+    cpus: Annotated[float, Field(ge=0)]
+    memory: Bytes
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    max_nodes: Annotated[int, Field(ge=1, le=10_000)]
+
+
 class Resources(_Section):
     cpus: Annotated[int, Field(ge=1)] | None
     memory: Bytes | None
@@ -53,6 +61,7 @@ class Resources(_Section):
     object_store_memory: Annotated[Bytes, Field(ge=80 * 2**20)]
     """Ray refuses less than 75 MiB."""
     autoscaling_config: Path | None
+    node_types: tuple[MachineType, ...] | None
 
 
 class HeadEnvironment(_Section):

@@ -10,9 +10,11 @@ from typing import Final
 
 from raylift.domain.errors import EngineUnavailable
 from raylift.domain.job import Resources
-from raylift.domain.nodes.fit import shortages
+from raylift.domain.listing import listed
+from raylift.domain.nodes.fit import fits, shortages
 from raylift.domain.nodes.gangs import Place, place_gang
 from raylift.domain.nodes.labels import NodeState
+from raylift.domain.nodes.node_types import NodeType, nodes_to_come
 from raylift.domain.quantities import format_amounts, format_bytes
 from raylift.domain.quota import sum_of
 from raylift.services.ports import Cluster, Node
@@ -32,11 +34,44 @@ class Shortfall:
 class Capacity:
     """List of the live nodes, at most five seconds old."""
 
-    def __init__(self, cluster: Cluster, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, cluster: Cluster, node_types: Sequence[NodeType] = (), *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._cluster = cluster
+        self._node_types = node_types
         self._monotonic = monotonic
         self._nodes: Sequence[Node] = ()
         self._read_at = float("-inf")
+
+    def refusal(self, wanted: Resources) -> Shortfall | None:
+        """Return None when an empty node could hold the request, or one that Ray's autoscaler could add."""
+        missing = self.shortfall(wanted)
+        if missing is None or not self._node_types:
+            return missing
+        if self._coming(wanted):
+            return None
+        kinds = listed([f"{kind.name} ({_amounts(kind.resources)}, at most {kind.max_nodes})" for kind in self._node_types])
+        return Shortfall(missing.resource, f"{missing.detail}, nor can Ray's autoscaler add what is missing: {kinds}")
+
+    def wait_for_node(self, wanted: Resources) -> str | None:
+        """Say which node a waiting job needs that is not there; None when an empty node could hold it."""
+        missing = self.shortfall(wanted)
+        if missing is None:
+            return None
+        kinds = listed(self._coming(wanted))
+        then = f"Ray's autoscaler is asked for one: {kinds}" if kinds else "It goes on when one joins that can hold it"
+        return f"It waits for another node: {missing.detail}. {then}."
+
+    def _coming(self, wanted: Resources) -> list[str]:
+        """Return the kinds of machines that Ray's autoscaler could add for a request that no present node could hold."""
+        nodes = self.nodes()
+        further = nodes_to_come(self._node_types, [node.node_type for node in self.all_nodes()])
+        if wanted.workers is None:
+            able = [name for name, room in further.items() if fits(wanted, room)]
+        else:
+            place = place_gang(wanted, {**{node.node_id: node for node in nodes}, **further})
+            able = [] if place is None else [name for name in {place.script, *place.workers} if name in further]
+        return sorted({name.rpartition(" ")[0] for name in able})
 
     def shortfall(self, wanted: Resources) -> Shortfall | None:
         """Return None when an empty node could hold the request, and while no node is known.
@@ -80,6 +115,10 @@ class Capacity:
                 _LOG.warning("The list of nodes cannot be read; the last one is used: %s", error)
             self._read_at = now
         return self._nodes
+
+
+def _amounts(wanted: Resources) -> str:
+    return format_amounts(wanted.cpus, wanted.memory_bytes, wanted.gpus)
 
 
 def _shortfall_of_gang(wanted: Resources, nodes: Sequence[Node]) -> Shortfall | None:

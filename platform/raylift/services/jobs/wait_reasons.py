@@ -98,10 +98,9 @@ class WaitReasons:
     def _waits_for(self, job: Job, lookups: _Lookups) -> tuple[Reason, str] | None:
         """Return reason and message; None when the job waits for capacity and no node is known."""
         wanted, account = job.spec.resources, job.spec.account
-        shortfall = self._capacity.shortfall(wanted)
-        if shortfall is not None:
-            message = f"It waits for another node: {shortfall.detail}. It goes on when one joins that can hold it."
-            return Reason.WAITING_FOR_NODE, message
+        needs_node = self._capacity.wait_for_node(wanted)
+        if needs_node is not None:
+            return Reason.WAITING_FOR_NODE, needs_node
         if job.spec.sweep is not None:
             held_back = self._held_back(job.spec.sweep.sweep_id, lookups)
             if job.job_id in held_back:

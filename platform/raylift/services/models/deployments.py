@@ -16,6 +16,7 @@ from raylift.services.cluster.capacity import Capacity
 from raylift.services.models.lineage import environment_lock_of, job_of
 from raylift.services.models.replica_environment import changed, check_environment, job_variables
 from raylift.services.ports import Clock, Registry, utc_now
+from raylift.services.uploads.resources import check_gpus
 from raylift.settings import ServingSettings
 from raylift.store import Store
 
@@ -127,7 +128,7 @@ class DeploymentService:
         return merged
 
     def _unplaceable(self, config: DeploymentConfig) -> list[FieldError]:
-        shortfall = self._capacity.shortfall(Resources(config.cpus, config.memory_bytes or 0))
+        shortfall = self._capacity.refusal(Resources(config.cpus, config.memory_bytes or 0, config.gpus))
         return [FieldError(shortfall.resource, shortfall.detail)] if shortfall else []
 
 
@@ -140,4 +141,5 @@ def _contradictions(config: DeploymentConfig) -> list[FieldError]:
     if target > limit:
         detail = f"is {target:g}, more than max_ongoing_requests, which is {limit}: no replica would ever be added"
         errors.append(FieldError("target_ongoing_requests", detail))
+    errors += check_gpus(config.gpus, "gpus")
     return errors

@@ -53,6 +53,8 @@ class DryRunService:
         waits_for: str | None = None
         if bound is not None:
             waits_for = f"With it, {spec.account!r} would have more than its quota of {bound}."
+        elif needs_node := self._capacity.wait_for_node(spec.resources):
+            waits_for = needs_node
         elif before:
             waits_for = f"{before} {'job waits' if before == 1 else 'jobs wait'} before it."
         elif not self._holdings.now().has_room_for(spec.resources):

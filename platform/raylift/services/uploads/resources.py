@@ -19,11 +19,19 @@ def check_memory(memory_bytes: int, least_bytes: int) -> Iterator[FieldError]:
         yield FieldError("resources.memory", detail)
 
 
+def check_gpus(gpus: float, field: str) -> Iterator[FieldError]:
+    """Yield an error for a number that Ray refuses."""
+    if gpus > 1 and not gpus.is_integer():
+        yield FieldError(field, f"is {gpus:g}; more than one GPU must be a whole number, less may be a part of one")
+
+
 def check_workers(wanted: Resources, isolation: Isolation, least_bytes: int) -> Iterator[FieldError]:
-    """Yield what is wrong with the workers of a job, if it has some."""
+    """Yield what is wrong with the GPUs of a job, and with its workers."""
+    yield from check_gpus(wanted.gpus, "resources.gpus")
     its = wanted.workers
     if its is None:
         return
+    yield from check_gpus(its.gpus, "resources.workers.gpus")
     if isolation is not Isolation.CLUSTER:
         yield FieldError("isolation", "is sandbox, where a script cannot use Ray: leave it out, or say isolation: cluster")
     if its.memory_bytes < least_bytes:
@@ -32,8 +40,8 @@ def check_workers(wanted: Resources, isolation: Isolation, least_bytes: int) -> 
 
 
 def check_fit(wanted: Resources, capacity: Capacity) -> Iterator[FieldError]:
-    """Yield the resource that no node of the cluster has enough of, if there is one."""
-    shortfall = capacity.shortfall(wanted)
+    """Yield the resource that no node of the cluster has enough of, or could have, if there is one."""
+    shortfall = capacity.refusal(wanted)
     if shortfall:
         yield FieldError(f"resources.{shortfall.resource}", shortfall.detail)
 

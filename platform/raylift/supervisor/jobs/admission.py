@@ -61,6 +61,7 @@ def admit(
     starting: int,
     max_starting: int,
     behind: Callable[[Sequence[Resources]], Sequence[QueuedJob]] = lambda _: (),
+    holdings: Holdings | None = None,
 ) -> Decision:
     """Admit the waiting jobs that the cluster can hold now.
 
@@ -74,6 +75,7 @@ def admit(
         starting: number of active jobs whose script does not run yet.
         max_starting: limit of that number.
         behind: fetches further waiting jobs that fit the free resources: small ones behind any number of large ones.
+        holdings: those of the last decision, which are brought up to date. None: new ones.
 
     Jobs go by priority, then by the share that their account holds (the smallest first), then by age. The first job that does
     not fit reserves the node that could hold it and has most room; a gang reserves as many nodes as it needs. It keeps the
@@ -88,7 +90,9 @@ def admit(
     """
     waiting, active = list(waiting), list(active)
 
-    free, holdings, total = FreeResources(active, nodes, places or {}), _Holdings(active), sum_of(nodes.values())
+    holdings = Holdings() if holdings is None else holdings
+    holdings.follow(active)
+    free, total = FreeResources(active, nodes, places or {}), sum_of(nodes.values())
 
     def decide(candidates: Sequence[QueuedJob]) -> Decision:
         queues = _Queues(candidates, holdings, total, reserved_for)
@@ -136,15 +140,28 @@ def _decide(queues: _Queues, cluster: FreeResources, quota_of: Callable[[str], Q
 _Key = tuple[int, float, datetime, str]
 
 
-class _Holdings:
-    """Resources of each account's active jobs, by the jobs' age."""
+class Holdings:
+    """Resources of each account's active jobs, by the jobs' age. Kept from look to look, in which few jobs begin or end."""
 
-    def __init__(self, active: Iterable[Job]) -> None:
-        self._jobs: defaultdict[str, list[Job]] = defaultdict(list)
-        for job in sorted(active, key=attrgetter("created_at")):
-            self._jobs[job.spec.account].append(job)
+    def __init__(self) -> None:
+        self._known: dict[str, Job] = {}
+        self._jobs: defaultdict[str, dict[str, Job]] = defaultdict(dict)
+        """By account and id."""
         self._sums: dict[str, _SumsByAge] = {}
-        """Sums of the accounts that were asked about."""
+        """Sums of the accounts that were asked about since one of their jobs began or ended."""
+
+    def follow(self, active: Iterable[Job]) -> None:
+        """Take over the jobs that are active now. What a job asks for, its account and its age never change."""
+        now = {job.job_id: job for job in active}
+        for job_id in self._known.keys() - now.keys():
+            account = self._known[job_id].spec.account
+            del self._jobs[account][job_id]
+            self._sums.pop(account, None)
+        for job_id in now.keys() - self._known.keys():
+            account = now[job_id].spec.account
+            self._jobs[account][job_id] = now[job_id]
+            self._sums.pop(account, None)
+        self._known = now
 
     def of(self, account: str) -> Held:
         sums = self._by_age(account)
@@ -157,7 +174,8 @@ class _Holdings:
 
     def _by_age(self, account: str) -> _SumsByAge:
         if account not in self._sums:
-            self._sums[account] = _SumsByAge(self._jobs.get(account, []))
+            theirs = self._jobs.get(account, {}).values()
+            self._sums[account] = _SumsByAge(sorted(theirs, key=attrgetter("created_at")))
         return self._sums[account]
 
 
@@ -178,7 +196,7 @@ class _SumsByAge:
 class _Queues:
     """A queue for each account, merged by priority, share and age."""
 
-    def __init__(self, waiting: Iterable[QueuedJob], holdings: _Holdings, total: Held, first: str | None) -> None:
+    def __init__(self, waiting: Iterable[QueuedJob], holdings: Holdings, total: Held, first: str | None) -> None:
         self._holdings = holdings
         self._total = total
         self._counted: dict[str, Held] = {}

@@ -33,13 +33,15 @@ class Placement:
     ) -> Mapping[str, Place]:
         """Return the known places of active jobs, by their ids. ``gangs``: those of placement groups, by submission."""
         found: dict[str, Place] = {}
+        jobs, assumed = snapshot.jobs, self._assumed
         for job in active:
-            ray_job = snapshot.jobs.get(job.submission_id) if job.submission_id else None
-            node, place = ray_job.node_id if ray_job else None, self._assumed.get(job.job_id)
-            if node is not None and (place is None or place.script != node):
-                place = Place(node)
-            if gangs and job.submission_id:
-                place = gangs.get(job.submission_id, place)
+            place, name = assumed.get(job.job_id), job.submission_id
+            if name:
+                ray_job = jobs.get(name)
+                if ray_job is not None and (node := ray_job.node_id) is not None and (place is None or place.script != node):
+                    place = Place(node)
+                if gangs:
+                    place = gangs.get(name, place)
             if place is not None:
                 found[job.job_id] = place
         return found

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from raylift.domain.job import JobState, Resources
+from raylift.domain.job import JobState, QueuedJob, Resources
 from raylift.domain.lease import Lease
+from raylift.domain.nodes.fit import fits_some, largest
+from raylift.domain.nodes.gangs import place_gang
+from raylift.domain.nodes.node_types import nodes_to_come
 from raylift.domain.nodes.reservation import Reservation
 from raylift.engines.ray_engine.cluster import Cluster
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.jobs.admission import Decision, admit
+from raylift.supervisor.jobs.admission import Decision, Holdings, admit
 from raylift.supervisor.jobs.execute import JobExecutor
 from raylift.supervisor.jobs.gangs import Gangs
 from raylift.supervisor.jobs.placement import Placement
@@ -54,7 +57,10 @@ class JobStarter:
         self._monotonic = monotonic
         self.nodes: dict[str, Resources] = {}
         """Resources for jobs by node id, as of the last decision."""
+        self.rooms: list[Resources] = []
+        """Resources of the nodes, and of those that Ray's autoscaler could add."""
         self._nodes_read_at = float("-inf")
+        self._holdings = Holdings()
         self._reserved_for: str | None = None
         self._shown: list[Reservation | None] = []
         """Reservation in the store; empty while it is not known."""
@@ -99,9 +105,9 @@ class JobStarter:
         decision = Decision()
         if view.jobs_wait:
             if self.nodes_are_old:
-                self.nodes, self._nodes_read_at = self._nodes_for_jobs(), self._monotonic()
+                self._read_nodes()
             decision = admit(
-                view.waiting,
+                self._present_could_hold(view.waiting),
                 view.active,
                 self.nodes,
                 quota_of=self._settings.jobs.quotas.of,
@@ -110,14 +116,31 @@ class JobStarter:
                 starting=sum(1 for job in view.active if job.state in STARTING_STATES),
                 max_starting=supervisor.max_starting,
                 behind=view.behind,
+                holdings=self._holdings,
             )
         self._reserved_for = decision.reserved_for
         self._placement.follow(places, decision, self.nodes)
         return decision
 
-    def _nodes_for_jobs(self) -> dict[str, Resources]:
-        """Return the resources of each node for jobs; none while Ray may start a supervisor where it cannot reach the store."""
+    def _present_could_hold(self, waiting: Sequence[QueuedJob]) -> Sequence[QueuedJob]:
+        """Leave out jobs that wait for a node of the autoscaler: they hold no other back."""
+        if not self._settings.node_types:
+            return waiting
+        nodes = largest(self.nodes.values())
+        return [
+            job
+            for job in waiting
+            if (
+                fits_some(job.resources, nodes)
+                if job.resources.workers is None
+                else place_gang(job.resources, self.nodes) is not None
+            )
+        ]
+
+    def _read_nodes(self) -> None:
+        """Read the nodes for jobs; none while Ray may start a supervisor where it cannot reach the store."""
         nodes = self._cluster.nodes()
+        self._nodes_read_at = self._monotonic()
         is_pinned = self._settings.cluster is not None
         if len(nodes) > 1 and not is_pinned and not self._store.supports_many_nodes:
             log.error(
@@ -125,5 +148,9 @@ class JobStarter:
                 "Set RAYLIFT_DATABASE_URL to a PostgreSQL database, or remove the other nodes.",
                 len(nodes),
             )
-            return {}
-        return {node.node_id: Resources(node.cpus, node.memory_bytes, node.gpus) for node in nodes}
+            self.nodes, self.rooms = {}, []
+            return
+        self.nodes = {node.node_id: Resources(node.cpus, node.memory_bytes, node.gpus) for node in nodes}
+        kinds = [kind.node_type for kind in self._settings.node_types]
+        to_come = nodes_to_come(kinds, [node.node_type for node in nodes]) if kinds else {}
+        self.rooms = [*self.nodes.values(), *to_come.values()]

@@ -103,7 +103,7 @@ function Deployments({ items, selected }: { items: DeploymentView[]; selected: D
                 {item.replicas} <span class="muted">of {item.max_replicas}</span>
               </td>
               <td class="right number nowrap">
-                {resources(item.cpus, item.memory)}
+                {resources(item.cpus, item.memory, item.gpus)}
               </td>
               <td class="right number nowrap">
                 <Ago at={item.updated_at} />

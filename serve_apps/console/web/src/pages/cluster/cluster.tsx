@@ -104,7 +104,7 @@ function Replicas({ replicas }: { replicas: ClusterView["replicas"] }) {
             </a>
             <span class="muted number nowrap">
               {row.replicas > 1 && `${plural(row.replicas, "replica")} · `}
-              {resources(row.cpus, row.memory)}
+              {resources(row.cpus, row.memory, row.gpus)}
             </span>
           </li>
         ))}

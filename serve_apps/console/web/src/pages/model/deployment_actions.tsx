@@ -80,15 +80,17 @@ function Put({ name, number, title, action, body, words = [], options = [], chil
 function Scale({ deployment, ...shared }: SharedProps & { deployment: DeploymentView }) {
   const [least, setLeast] = useState(String(deployment.min_replicas));
   const [most, setMost] = useState(String(deployment.max_replicas));
-  const body = { min_replicas: Number(least), max_replicas: Number(most) };
+  const [gpus, setGpus] = useState(String(deployment.gpus ?? 0));
+  const others = Number(gpus) !== (deployment.gpus ?? 0);
+  const body = { min_replicas: Number(least), max_replicas: Number(most), ...(others && { gpus: Number(gpus) }) };
   return (
     <Put
       {...shared}
       title={`Scale ${shared.name} v${shared.number}`}
       action="Scale"
       body={body}
-      words={["--min-replicas", least, "--max-replicas", most]}
-      options={[`min_replicas=${body.min_replicas}`, `max_replicas=${body.max_replicas}`]}
+      words={["--min-replicas", least, "--max-replicas", most, ...(others ? ["--gpus", gpus] : [])]}
+      options={[`min_replicas=${body.min_replicas}`, `max_replicas=${body.max_replicas}`, ...(others ? [`gpus=${Number(gpus)}`] : [])]}
     >
       <div class="field-row">
         <label>
@@ -99,9 +101,14 @@ function Scale({ deployment, ...shared }: SharedProps & { deployment: Deployment
           at most
           <input type="number" min="1" step="1" required value={most} onInput={(event) => setMost(event.currentTarget.value)} />
         </label>
+        <label>
+          GPUs a replica
+          <input type="number" min="0" step="any" required value={gpus} onInput={(event) => setGpus(event.currentTarget.value)} />
+        </label>
       </div>
       <Differences
         lines={[
+          { label: "GPUs a replica", before: String(deployment.gpus ?? 0), after: gpus },
           { label: "replicas, at least", before: String(deployment.min_replicas), after: least },
           { label: "replicas, at most", before: String(deployment.max_replicas), after: most },
         ]}

@@ -78,6 +78,7 @@ function Deployment({ deployment }: { deployment: DeploymentView }) {
           ["Ready", <Ago at={deployment.ready_at} />],
           ["CPUs a replica", quantity(deployment.cpus)],
           ["Memory a replica", deployment.memory === null ? "not limited" : bytes(deployment.memory)],
+          ...(deployment.gpus ? ([["GPUs a replica", quantity(deployment.gpus)]] as [string, string][]) : []),
           ["Requests a replica", `${deployment.max_ongoing_requests} at once, ${deployment.max_queued_requests} waiting`],
           ["Batching", deployment.batching ? `${deployment.batching.max_rows} rows, ${deployment.batching.wait_ms} ms` : "off"],
           ["Route", <RouteText route={deployment.route} />],

@@ -15,6 +15,7 @@ export interface Draft {
   requirements: string;
   cpus: string;
   memory: string;
+  gpus: string;
   timeout: string;
   args: string;
   environment: string;
@@ -31,6 +32,7 @@ export const EMPTY: Draft = {
   requirements: "",
   cpus: "1",
   memory: "2GiB",
+  gpus: "0",
   timeout: "600",
   args: "",
   environment: "",
@@ -58,7 +60,8 @@ export function variablesOf(text: string): Record<string, string> {
 
 /** The upload's fields other than its script. Those at their default are left out. */
 export function fieldsOf(draft: Draft): Record<string, unknown> {
-  const resources = { cpus: Number(draft.cpus), memory: draft.memory.trim() };
+  const gpus = Number(draft.gpus);
+  const resources = { cpus: Number(draft.cpus), memory: draft.memory.trim(), ...(gpus && { gpus }) };
   const environment = variablesOf(draft.environment);
   const args = linesOf(draft.args);
   const requirements = linesOf(draft.requirements);
@@ -67,7 +70,7 @@ export function fieldsOf(draft: Draft): Record<string, unknown> {
     experiment_name: draft.experiment,
     ...(draft.model && { model_name: draft.model }),
     ...(requirements.length && { requirements }),
-    ...((resources.cpus !== 1 || resources.memory !== EMPTY.memory) && { resources }),
+    ...((resources.cpus !== 1 || resources.memory !== EMPTY.memory || gpus) && { resources }),
     ...(draft.timeout !== EMPTY.timeout && { timeout_seconds: Number(draft.timeout) }),
     ...(args.length && { args }),
     ...(Object.keys(environment).length && { environment }),
@@ -131,6 +134,7 @@ export function trainWordsOf(draft: Draft): string[] {
     ...linesOf(draft.requirements).flatMap((line) => ["--requirements", line]),
     ...(draft.cpus !== EMPTY.cpus ? ["--cpus", draft.cpus] : []),
     ...(draft.memory !== EMPTY.memory ? ["--memory", draft.memory] : []),
+    ...(Number(draft.gpus) ? ["--gpus", draft.gpus] : []),
     ...(draft.timeout !== EMPTY.timeout ? ["--timeout", draft.timeout] : []),
     ...linesOf(draft.args).map((arg) => `--arg=${arg}`),
     ...Object.entries(variablesOf(draft.environment)).flatMap(([name, value]) => ["--env", `${name}=${value}`]),
@@ -150,6 +154,7 @@ export function optionsOf(draft: Draft): [string, unknown][] {
     [requirements.length > 0, "requirements", requirements],
     [draft.cpus !== EMPTY.cpus, "cpus", Number(draft.cpus)],
     [draft.memory !== EMPTY.memory, "memory", draft.memory],
+    [Number(draft.gpus) !== 0, "gpus", Number(draft.gpus)],
     [draft.timeout !== EMPTY.timeout, "timeout", Number(draft.timeout)],
     [args.length > 0, "args", args],
     [Object.keys(environment).length > 0, "env", environment],

@@ -30,7 +30,7 @@ export function DryRun({ found }: { found: UploadCheck | undefined }) {
           ["Makes", found.jobs === 1 ? "1 job" : `${found.jobs} jobs of one sweep`],
           ["Starts", found.waits_for ?? "at once"],
           ["Fits", found.nodes.length ? found.nodes.join(", ") : "no node is known now"],
-          ["Asks for", `${resources(found.resources.cpus, found.resources.memory)} · ${duration(found.timeout_seconds)} at most`],
+          ["Asks for", `${resources(found.resources.cpus, found.resources.memory, found.resources.gpus)} · ${duration(found.timeout_seconds)} at most`],
           ["Requirements", found.requirements.length ? `${found.requirements.join(", ")} (${found.requirements_source ?? "request"})` : "the platform's own packages"],
           ["Registers", found.model_name ?? "nothing"],
         ]}

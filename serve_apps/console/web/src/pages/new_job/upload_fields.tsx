@@ -42,6 +42,9 @@ export function UploadFields({ draft, change, complaint }: UploadFieldsProps) {
           <Field label="Memory" name="memory" error={complaint("resources.memory")}>
             <input id="memory" value={draft.memory} onInput={(event) => change({ memory: event.currentTarget.value })} />
           </Field>
+          <Field label="GPUs" name="gpus" error={complaint("resources.gpus")}>
+            <input id="gpus" inputMode="decimal" value={draft.gpus} onInput={(event) => change({ gpus: event.currentTarget.value })} />
+          </Field>
           <Field label="Timeout, seconds" name="timeout" error={complaint("timeout_seconds")}>
             <input id="timeout" inputMode="numeric" value={draft.timeout} onInput={(event) => change({ timeout: event.currentTarget.value })} />
           </Field>
@@ -109,7 +112,7 @@ export function DropZone({ file, onFile }: { file: File | undefined; onFile: (fi
 
 /** Fields that have a place of their own in a form. */
 const FIELDS = new Set([
-  ...["entrypoint", "model_name", "experiment_name", "resources.cpus", "resources.memory", "timeout_seconds"],
+  ...["entrypoint", "model_name", "experiment_name", "resources.cpus", "resources.memory", "resources.gpus", "timeout_seconds"],
   ...["requirements", "args", "environment"],
   ...["name", "cron", "timezone", "overlap", "catch_up_seconds", "jitter_seconds", "rerun"],
 ]);
