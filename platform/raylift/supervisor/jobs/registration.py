@@ -144,11 +144,12 @@ def deploy(
 
     Returns a sentence on the version that answers for the model's name from now on.
     """
+    config = succession.watched_like_champion(version, store, succession.config_for(job, version, store, config), now=now)
     row = store.deployments.ensure(
         version.name,
         version.version,
         model_uri=version.uri,
-        config=succession.config_for(job, version, store, config),
+        config=config,
         now=now,
         wanted=job.spec.deploy,
         job_id=job.job_id,
