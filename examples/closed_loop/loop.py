@@ -87,7 +87,7 @@ class Loop:
 
     def _night(self, day: int) -> None:
         """Let the schedule fire, which nobody wants to wait for until three o'clock, and wait for the gate's decision."""
-        job = self.client.schedules.run(self.model).wait(300, progress=False, raise_on_failure=False)
+        job = self.client.schedules.run(self.model).wait(300, progress=False, raise_on_failure=day == 0)
         self.diary.wait_for_gate(day, job.job_id)
 
     def _score(self, day: int) -> None:

@@ -65,7 +65,6 @@ class QualityService:
         since = min(since or until - timedelta(days=1), until)
         step = step_seconds or default_step(since, until, until)
         check_step(step, since, until, until)
-        since = aligned(since, step)
         told = self._store.feedback.between(model_name, version, since, until, limit=_MOST_FEEDBACK)
         ids = {one.request_id for one in told}
         outputs = read_outputs(self._payloads_dir, model_name, version, ids, since=since - _BEFORE, max_bytes=_MOST_BYTES)
