@@ -13,6 +13,7 @@ from raylift.domain.job import Job, JobState
 from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus, PayloadLog
 from raylift.domain.models.version import ModelVersion
 from raylift.domain.monitoring.monitor import MonitorSettings
+from raylift.domain.rollouts.gate import Gate
 from raylift.domain.traffic import Route, Target, TrafficRecord, TrafficTable
 from raylift.ingress.plan_routes import by_name_routes
 from raylift.services.traffic.routing import newest_answering
@@ -210,3 +211,10 @@ def test_first_version_is_watched_by_default(store: Store, job: Job) -> None:
     registered(store, job, "1")
     assert store.deployments.get("churn", "1").config.payload_log is None
     assert store.monitors.find("churn", "1") is None
+
+
+def test_version_with_a_gate_starts_no_replica_by_itself(store: Store, job: Job) -> None:
+    registered(store, job, "1")
+    registered(store, replace(job, spec=replace(job.spec, promote=Gate("champion"))), "2")
+    demanded = {row.version: row.demanded_at for row in store.deployments.list("churn")}
+    assert demanded == {"1": NOW, "2": None}

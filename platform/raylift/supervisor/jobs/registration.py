@@ -155,8 +155,8 @@ def deploy(
         job_id=job.job_id,
         environment_lock=job.environment_lock or (),
         files=files,
-        # The user who trained a model is about to call it.
-        scale_up=True,
+        # The user who trained a model is about to call it. A version with a gate may be kept back: a load check is enough.
+        scale_up=job.spec.promote is None,
     )
     return succession.sentence(row, version, store)
 
