@@ -86,7 +86,7 @@ def _champion(version: ModelVersion, store: Store) -> Deployment | None:
         return newest_answering(others) or _expected(others)
     aliases = {known.alias: known.version for known in store.traffic.aliases(version.name)}
     named = ((route.weight, route.target.version or aliases.get(route.target.alias or "")) for route in record.table.routes)
-    shares = [(weight, others[number]) for weight, number in named if number in others]
+    shares = [(weight, others[number]) for weight, number in named if number is not None and number in others]
     return max(shares, key=lambda share: share[0])[1] if shares else None
 
 
