@@ -23,7 +23,7 @@ class Customers:
 
     def __init__(self, url: str, model: str, rows: pd.DataFrame) -> None:
         self.failures: list[str] = []
-        """Errors of requests: there should be none, whatever is promoted or rolled back."""
+        """Errors of requests: promotions and rollbacks must cause none."""
         self._url = url
         self._model = model
         self._rows = rows
