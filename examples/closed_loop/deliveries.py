@@ -21,7 +21,7 @@ class World:
     suburbs_from: int
     """Drift 1: the company delivers to the suburbs, by car. Distances grow, and each kilometre takes less time."""
     winter_from: int
-    """Drift 2: snow and ice, which nobody has seen before. Distances stay, and everybody is late who does not live near."""
+    """Drift 2: snow and ice, which the training has not seen. Distances stay, and far customers wait longer."""
     broken_export: int | None
     """Day whose true values arrive the wrong way round: the export has a mistake. None: never."""
 

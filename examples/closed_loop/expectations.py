@@ -1,4 +1,4 @@
-"""What should have happened in all the days, read from the platform at the end."""
+"""Checks at the end: the alerts, promotions and rollbacks that the days must have brought, read from the platform."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _of_the_bad_version(diary: Diary, day: int, days: int) -> Iterator[str]:
 
 
 def _of_the_audit(diary: Diary) -> Iterator[str]:
-    """Everything that the platform did by itself must be told by the audit, as the platform tells it elsewhere."""
+    """Compare the audit with the rollouts and alerts: it must have each of them."""
     told = {(entry.action, entry.target) for entries in diary.audit.values() for entry in entries}
     for rollout in diary.client.rollouts.list(model=diary.model):
         if not rollout.active and (f"rollout.{rollout.status}", rollout.rollout_id) not in told:

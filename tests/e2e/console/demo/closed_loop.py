@@ -40,7 +40,6 @@ def has_rollout(status: str, step: int) -> Callable[[Client], bool]:
 PICTURES: Final = (
     ("loop-drift", is_drifting, f"models/{MODEL}/1?range=1h", "drift"),
     ("loop-rollout", has_rollout("running", 1), f"models/{MODEL}?range=1h", "rollout"),
-    ("loop-audit", has_rollout("rolled_back", 1), "audit", None),
 )
 """Name, condition, page, and id of the heading that is scrolled to, in the order of time."""
 
