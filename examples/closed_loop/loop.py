@@ -47,7 +47,7 @@ class Loop:
                     self._morning(day, customers.next_day(self.world.deliveries(day)))
                 if day % BATCH_EVERY_DAYS == 0:
                     self._score(day)
-                # After the night, however long it took: a step of a rollout lasts a day, and true values must come before its end.
+                # After the night, however long it took: true values must come while a rollout goes on, whose steps are days.
                 time.sleep(self.day_seconds)
                 self.diary.end(day)
         finally:
