@@ -81,6 +81,7 @@ docs: .venv/.dev
 .PHONY: pictures
 pictures: console
 	@PYTHONPATH=platform:. python -m tests.e2e.console.demo.pictures
+	@PYTHONPATH=platform:. python -m tests.e2e.console.demo.closed_loop
 
 docs-site: .venv/.dev
 	@python .ci/stages.py docs

@@ -14,6 +14,7 @@ from raylift.domain.job import Job
 from raylift.domain.lease import Lease
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.rollouts.gate import First, Gate, GateOutcome, Promotion
+from raylift.domain.rollouts.moves import roll_back
 from raylift.domain.rollouts.rollout import RolloutPlan, Step, StepKind
 from raylift.domain.traffic import Route, Target, TrafficTable
 from raylift.services.rollouts.rollouts import RolloutService
@@ -156,3 +157,55 @@ def test_job_without_a_version_is_kept(store: Store, lease: Lease, attend: Calla
     job = finish(store, lease, add(store, promote=Gate("champion"), model_name="churn"))
     attend()
     assert (outcome(store, job).outcome, outcome(store, job).message) == (GateOutcome.KEPT, "The job registered no version.")
+
+
+def test_version_that_is_not_deployed_gets_the_alias_alone(
+    store: Store, lease: Lease, registry: FileRegistry, attend: Callable[[], None]
+) -> None:
+    config = DeploymentConfig()
+    store.deployments.ensure("churn", "4", model_uri="models:/churn/4", config=config, now=NOW, wanted=False)
+    job = trained(store, lease, "4", Gate("champion"))
+    attend()
+    assert (outcome(store, job).outcome, registry.aliases()) == (GateOutcome.PROMOTED, {"champion": "4"})
+    record = store.traffic.get("churn")
+    assert record is not None
+    assert record.table is None
+
+
+def test_traffic_that_a_user_makes_at_the_same_time_stays(
+    store: Store, lease: Lease, registry: FileRegistry, attend: Callable[[], None]
+) -> None:
+    deploy(store, lease, "4")
+    job = trained(store, lease, "4", Gate("champion"))
+    mine = TrafficTable((Route(Target(version="4"), 1.0),))
+    get = store.traffic.get
+
+    def get_before_the_user(name: str) -> Any:
+        found = get(name)
+        if found is None:
+            store.traffic.put(name, mine, who="bob", now=NOW)
+        return found
+
+    store.traffic.get = get_before_the_user  # type: ignore[method-assign]
+    attend()
+    record = get("churn")
+    assert record is not None
+    assert (outcome(store, job).outcome, record.table) == (GateOutcome.PROMOTED, mine)
+
+
+def test_rollout_that_ended_before_the_decision_is_not_begun_again(
+    store: Store, lease: Lease, registry: FileRegistry, attend: Callable[[], None]
+) -> None:
+    registry.set_alias("churn", "champion", "3")
+    deploy(store, lease, "3")
+    deploy(store, lease, "4")
+    job = trained(store, lease, "4", Gate("champion", BETTER, rollout=PLAN))
+    decide = store.gates.decide
+    store.gates.decide = lambda *_: False  # type: ignore[method-assign]
+    attend()
+    store.gates.decide = decide  # type: ignore[method-assign]
+    (rollout,) = store.rollouts.active()
+    store.rollouts.apply(roll_back(rollout, "worse", NOW), now=NOW)
+    attend()
+    assert (outcome(store, job).outcome, outcome(store, job).rollout_id) == (GateOutcome.PROMOTED, rollout.rollout_id)
+    assert store.rollouts.active() == []

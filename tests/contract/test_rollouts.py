@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -20,6 +21,7 @@ from raylift.domain.identifiers import new_rollout_id
 from raylift.domain.job import JobState
 from raylift.domain.lease import SUPERVISOR, Lease
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
+from raylift.domain.models.quality import Quality
 from raylift.domain.rollouts.gate import Gate, GateOutcome, Promotion
 from raylift.domain.rollouts.moves import approve, enter_step, note, roll_back, supersede
 from raylift.domain.rollouts.rollout import (
@@ -35,7 +37,9 @@ from raylift.domain.rollouts.rollout import (
 from raylift.domain.rollouts.sequential import Outcomes, SequentialTest
 from raylift.domain.traffic import Route, Target, TrafficAction, TrafficTable
 from raylift.domain.webhooks.webhook import EventFilter, Webhook, WebhookFormat, WebhookTarget
+from raylift.services.traffic.tables import TrafficService
 from raylift.store import Store
+from raylift.supervisor.rollouts.execute import RolloutExecutor
 from tests.contract.file_registry import FileRegistry
 from tests.contract.rollout_supervisor import executor_of
 from tests.contract.samples import NOW, add, after, start
@@ -182,6 +186,28 @@ def deploy(store: Store, lease: Lease) -> None:
             "churn", version, model_uri=f"models:/churn/{version}", config=DeploymentConfig(), now=NOW
         )
         assert store.deployments.observe(lease, row, now=NOW, status=DeploymentStatus.READY, applied_generation=1, ready_at=NOW)
+
+
+def test_step_does_not_end_before_its_feedback_was_read(store: Store, lease: Lease, tmp_path: Path) -> None:
+    """Feedback is read every 30 seconds, and steps may be shorter."""
+    deploy(store, lease)
+    FileRegistry(tmp_path / "aliases.json").set_alias("churn", "champion", "3")
+    store.traffic.observe("churn", "champion", "3", now=NOW, known=None)
+    steps = (Step(StepKind.WEIGHT, 50, pause_seconds=5), Step(StepKind.WEIGHT, 100))
+    rollout = added(store, steps=steps)
+    registry = cast("Any", FileRegistry(tmp_path / "aliases.json"))
+    found = {"3": Quality(400, accuracy=0.9), "4": Quality(400, accuracy=0.1)}
+    quality = SimpleNamespace(over_time=lambda _, version, **__: SimpleNamespace(overall=found[version]))
+    moment = after(1)
+    executor = RolloutExecutor(
+        store, TrafficService(store, registry), cast("Any", quality), tmp_path / "counters", lambda: moment
+    )
+    executor.attend(lease)
+    assert store.rollouts.get(rollout.rollout_id).step == 0
+    moment = after(7)
+    executor.attend(lease)
+    ended = store.rollouts.get(rollout.rollout_id)
+    assert (ended.status, "has 360 of 400 (90.00%) wrong" in ended.message) == (RolloutStatus.ROLLED_BACK, True)
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -118,13 +118,17 @@ class TestGate:
     def test_options_are_the_gate(self, run: Run, platform: Any, script: Path) -> None:
         platform.on("POST", "/mlops/training/upload", job_resource("queued") | {"message": "Queued."}, status=202)
         options = ("--promote-alias", "champion", "--promote-when", "auc > champion.auc", "--promote-steps", "5:60,100")
-        result = run("train", str(script), "--model", "churn", *options)
+        guards = ("--promote-guard", "quality_drop=0.02", "--promote-guard", "p95_ratio=off")
+        result = run("train", str(script), "--model", "churn", *options, *guards)
         assert result.exit_code == 0, result.output
         assert platform.sent("POST", "/mlops/training/upload")[0]["promote"] == {
             "alias": "champion",
             "when": "auc > champion.auc",
             "first": "promote",
-            "rollout": {"steps": [{"weight": 5, "pause_seconds": 60}, {"weight": 100}]},
+            "rollout": {
+                "steps": [{"weight": 5, "pause_seconds": 60}, {"weight": 100}],
+                "guards": {"quality_drop": 0.02, "p95_ratio": None},
+            },
         }
 
     def test_schedule_carries_the_gate(self, run: Run, platform: Any, script: Path) -> None:
@@ -134,3 +138,7 @@ class TestGate:
 
     def test_condition_needs_an_alias(self, run: Run, script: Path) -> None:
         assert run("train", str(script), "--promote-when", "auc > 0.5").exit_code == 2
+
+    def test_guard_needs_steps(self, run: Run, script: Path) -> None:
+        result = run("train", str(script), "--promote-alias", "champion", "--promote-guard", "p95_ratio=off")
+        assert (result.exit_code, "--promote-steps" in result.output) == (2, True)

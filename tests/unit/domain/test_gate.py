@@ -18,6 +18,8 @@ WHEN = "auc >= champion.auc + 0.002 and slice.min_auc > 0.7"
     ("text", "names"),
     [
         (WHEN, ["auc", "champion.auc", "slice.min_auc"]),
+        ("slice.min_auc > 0.7 and slice > 1", ["slice.min_auc", "slice"]),
+        ("min(min, 2) > 1", ["min"]),
         ('metric("val/auc") > champion("val/auc") * 1.01', ["val/auc", "champion.val/auc"]),
         ("not loss > 0.5 or min(a, b) >= -1", ["loss", "a", "b"]),
         ("0.1 < auc < 1", ["auc"]),

@@ -62,13 +62,23 @@ def test_one_large_block_is_enough() -> None:
 
 
 def test_factor_of_the_first_block_by_hand() -> None:
-    # Before any request a = 1 % and b = 5 %; one request each gives a common rate of 3 %.
+    # The mean over the guesses; one request each gives a common rate in the middle, e.g. 3 % of 1 and 5 %.
     test = SequentialTest().after(Outcomes(1, 0), Outcomes(1, 1))
-    assert math.exp(test.log_evidence) == pytest.approx(0.99 / 0.97 * 0.05 / 0.03)
+    guesses = [(0.01, 0.05), (0.05, 0.2), (0.15, 0.3), (0.3, 0.45), (0.5, 0.65)]
+    factors = [(1 - a) / (1 - (a + b) / 2) * b / ((a + b) / 2) for a, b in guesses]
+    assert math.exp(test.log_evidence) == pytest.approx(sum(factors) / 5)
 
 
-def test_expectation_of_a_block_is_at_most_one() -> None:
-    test = SequentialTest(Outcomes(50, 2), Outcomes(20, 4))
+def test_worse_answers_are_found_in_the_feedback_of_a_few_days() -> None:
+    """A block is a day: with a guess of 1 and 5 % alone, the first day would cost the evidence of the next fifteen."""
+    test = SequentialTest()
+    for _ in range(3):
+        test = test.after(Outcomes(840, 252), Outcomes(360, 144))
+    assert test.p_value < 0.01
+
+
+@pytest.mark.parametrize("test", [SequentialTest(), SequentialTest(Outcomes(50, 2), Outcomes(20, 4))])
+def test_expectation_of_a_block_is_at_most_one(test: SequentialTest) -> None:
     for rate in (0.001, 0.05, 0.12, 0.5):
         expected = 0.0
         for old in range(4):

@@ -236,6 +236,16 @@ async def test_quality_joins_true_values_with_logged_answers(client: httpx.Async
     assert [(point["rows"], point["rmse"]) for point in seen["points"]] == [(3, None)]
 
 
+async def test_quality_counts_no_true_value_from_before_since(client: httpx.AsyncClient, platform: Platform) -> None:
+    log_answers(platform, {"r1": '{"predictions": [1]}', "r2": '{"predictions": [1]}'}, datetime.now(UTC))
+    await client.post(f"{VERSION}/feedback", json={"request_id": "r1", "true_value": 0})
+    since = datetime.now(UTC)
+    await client.post(f"{VERSION}/feedback", json={"request_id": "r2", "true_value": 1})
+    # The points begin at whole minutes, the sum does not.
+    seen = (await client.get(f"{VERSION}/quality", params={"since": since.isoformat()})).json()
+    assert (seen["feedback"], seen["overall"]["rows"], seen["overall"]["accuracy"]) == (1, 1, 1.0)
+
+
 async def test_quality_of_numbers_is_an_error(client: httpx.AsyncClient, platform: Platform) -> None:
     log_answers(platform, {"r1": '{"predictions": [1.5]}'}, datetime.now(UTC))
     await client.post(f"{VERSION}/feedback", json={"request_id": "r1", "true_value": 2})

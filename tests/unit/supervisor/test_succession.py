@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from raylift.domain.job import Job, JobState
-from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus
+from raylift.domain.models.deployment import Deployment, DeploymentConfig, DeploymentStatus, PayloadLog
 from raylift.domain.models.version import ModelVersion
+from raylift.domain.monitoring.monitor import MonitorSettings
+from raylift.domain.rollouts.gate import Gate
 from raylift.domain.traffic import Route, Target, TrafficRecord, TrafficTable
 from raylift.ingress.plan_routes import by_name_routes
 from raylift.services.traffic.routing import newest_answering
@@ -158,3 +160,61 @@ def test_held_version_in_a_table_gets_its_route() -> None:
     table = TrafficRecord("churn", 1, TrafficTable((Route(Target("9"), 1.0),)), NOW, "ann")
     assert by_name_routes([row]) == {}
     assert by_name_routes([row], tables=[table]) == {"churn": "/v2/models/churn/versions/9"}
+
+
+EVERY_ANSWER = PayloadLog(1.0)
+EACH_QUARTER = MonitorSettings(window_seconds=900)
+
+
+def watch(store: Store, number: str) -> None:
+    """Let a user watch a version otherwise than by default."""
+    config = replace(store.deployments.get("churn", number).config, payload_log=EVERY_ANSWER)
+    store.deployments.want("churn", number, now=NOW, config=config)
+    store.monitors.set("churn", number, EACH_QUARTER, NOW)
+
+
+def is_watched(store: Store, number: str) -> bool:
+    monitor = store.monitors.find("churn", number)
+    return (store.deployments.get("churn", number).config.payload_log, monitor and monitor.settings) == (
+        EVERY_ANSWER,
+        EACH_QUARTER,
+    )
+
+
+def test_new_version_is_watched_like_the_one_that_answers(store: Store, job: Job) -> None:
+    registered(store, job, "9")
+    answer(store, "9")
+    watch(store, "9")
+    registered(store, holding(job), "10")
+    assert is_watched(store, "10")
+    # Again after a kill: a user's change of the new version stays.
+    store.monitors.set("churn", "10", MonitorSettings(enabled=False), NOW)
+    registered(store, holding(job), "10")
+    monitor = store.monitors.find("churn", "10")
+    assert monitor is not None
+    assert monitor.settings == MonitorSettings(enabled=False)
+
+
+def test_new_version_is_watched_like_the_champion_of_the_table(store: Store, job: Job) -> None:
+    for number in ("8", "9"):
+        registered(store, holding(job), number)
+        answer(store, number)
+    watch(store, "8")
+    store.traffic.observe("churn", "champion", "8", now=NOW, known=None)
+    table = TrafficTable((Route(Target(alias="champion"), 70.0), Route(Target(version="9"), 30.0)))
+    store.traffic.put("churn", table, who="me", now=NOW)
+    registered(store, holding(job), "10")
+    assert is_watched(store, "10")
+
+
+def test_first_version_is_watched_by_default(store: Store, job: Job) -> None:
+    registered(store, job, "1")
+    assert store.deployments.get("churn", "1").config.payload_log is None
+    assert store.monitors.find("churn", "1") is None
+
+
+def test_version_with_a_gate_starts_no_replica_by_itself(store: Store, job: Job) -> None:
+    registered(store, job, "1")
+    registered(store, replace(job, spec=replace(job.spec, promote=Gate("champion"))), "2")
+    demanded = {row.version: row.demanded_at for row in store.deployments.list("churn")}
+    assert demanded == {"1": NOW, "2": None}

@@ -16,6 +16,7 @@ from raylift.cli.jobs.dry_run import print_check, print_dry_run, refused
 from raylift.cli.jobs.gate_options import (
     PromoteAliasOption,
     PromoteFirstOption,
+    PromoteGuardOption,
     PromoteStepsOption,
     PromoteWhenOption,
     gate_of,
@@ -115,6 +116,7 @@ def train(
     promote_when: PromoteWhenOption = None,
     promote_first: PromoteFirstOption = "promote",
     promote_steps: PromoteStepsOption = None,
+    promote_guard: PromoteGuardOption = None,
     isolation: IsolationOption = None,
     network: NetworkOption = None,
     param: ParamOption = None,
@@ -181,6 +183,7 @@ def train(
                 promote_when=promote_when,
                 promote_first=promote_first,
                 promote_steps=promote_steps,
+                promote_guard=promote_guard,
                 isolation=isolation,
                 network=network,
                 param=param,
@@ -238,6 +241,7 @@ def train_options(
     promote_when: str | None,
     promote_first: str,
     promote_steps: str | None,
+    promote_guard: list[str] | None,
     **same: Any,
 ) -> dict[str, Any]:
     """Return the options of ``Client.train`` for those of the command. ``same`` are the ones that need no translation."""
@@ -252,7 +256,7 @@ def train_options(
         "deploy": not no_deploy,
         "take_traffic": not no_take_traffic,
         "workers": workers_of(workers, worker_cpus, worker_memory, worker_gpus, worker_strategy),
-        "promote": gate_of(promote_alias, promote_when, promote_first, promote_steps),
+        "promote": gate_of(promote_alias, promote_when, promote_first, promote_steps, promote_guard),
         "params": assignments(param, "--param"),
         "tags": assignments(tag, "--tag"),
     }

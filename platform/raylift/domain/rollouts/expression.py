@@ -42,10 +42,11 @@ def expression_error(text: str) -> str | None:
 
 def names_in(text: str) -> list[str]:
     """Return the metrics of a valid condition, in order; those of the champion begin with ``champion.``."""
-    found = (name for node in ast.walk(_tree(text)) if (name := _metric_of(node)) is not None)
-    inner = {_dotted(node.value) for node in ast.walk(_tree(text)) if isinstance(node, ast.Attribute)}
-    called = {node.func.id for node in ast.walk(_tree(text)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
-    return list(dict.fromkeys(name for name in found if name not in inner | called))
+    nodes = list(ast.walk(_tree(text)))
+    parts = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    parts |= {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    found = (_metric_of(node) for node in nodes if id(node) not in parts)
+    return list(dict.fromkeys(name for name in found if name is not None))
 
 
 def holds(text: str, values: Mapping[str, float]) -> bool:

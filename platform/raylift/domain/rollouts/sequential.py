@@ -7,7 +7,9 @@ the one rate between them, ``(n_a a + n_b b) / (n_a + n_b)``. Where the candidat
 expectation of this factor is at most 1 for blocks of every size. So, by Ville's inequality, the evidence ever reaches
 ``1 / p`` with a probability of at most ``p``.
 
-``a`` and ``b`` are estimates from the blocks before. Where they do not say that the candidate is worse, the factor is 1.
+``a`` and ``b`` are estimates from the blocks before. Where they do not say that the candidate is worse, the factor is 1. The
+first block, which may be a day of feedback, has the mean of the factors of a few guesses: a mean of such factors is one, too,
+and a single guess that is far off would cost more evidence than the next days bring.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ _PRIOR_REQUESTS: Final = 20.0
 """Weight of the estimates before any request: champion 1 %, candidate 5 %. They cost power where they are wrong, not safety."""
 _PRIOR_CHAMPION: Final = 0.01
 _PRIOR_CANDIDATE: Final = 0.05
+_FIRST_GUESSES: Final = ((_PRIOR_CHAMPION, _PRIOR_CANDIDATE), (0.05, 0.2), (0.15, 0.3), (0.3, 0.45), (0.5, 0.65))
 _LEAST: Final = 1e-9
 
 
@@ -74,13 +77,21 @@ class SequentialTest:
         )
 
     def _log_factor(self, champion: Outcomes, candidate: Outcomes) -> float:
-        every = champion.requests + candidate.requests
+        if not (self.champion.requests or self.candidate.requests):
+            factors = [_log_likelihood_ratio(champion, candidate, a, b) for a, b in _FIRST_GUESSES]
+            most = max(factors)
+            return most + math.log(sum(math.exp(factor - most) for factor in factors) / len(factors))
         a = _estimate(self.champion, _PRIOR_CHAMPION)
         b = _estimate(self.candidate, _PRIOR_CANDIDATE)
-        if b <= a or not every:
-            return 0.0
-        null = (champion.requests * a + candidate.requests * b) / every
-        return _log_ratio(champion, a, null) + _log_ratio(candidate, b, null)
+        return _log_likelihood_ratio(champion, candidate, a, b) if b > a else 0.0
+
+
+def _log_likelihood_ratio(champion: Outcomes, candidate: Outcomes, a: float, b: float) -> float:
+    every = champion.requests + candidate.requests
+    if not every:
+        return 0.0
+    null = (champion.requests * a + candidate.requests * b) / every
+    return _log_ratio(champion, a, null) + _log_ratio(candidate, b, null)
 
 
 def _estimate(seen: Outcomes, prior: float) -> float:

@@ -24,7 +24,7 @@ from raylift.services.models.lineage import find_job
 from raylift.services.requirements.lines import check_requirements
 from raylift.settings import PlatformSettings
 from raylift.store import Store
-from raylift.supervisor.deployments.succession import config_for
+from raylift.supervisor.deployments.succession import config_for, watched_like_champion
 
 log = logging.getLogger(__name__)
 
@@ -131,13 +131,14 @@ class RegistrySync:
             lock = self._lock(version, workspace) if job is None else job.environment_lock or ()
         except EnvironmentUnresolvable as error:
             problem = problem or error.detail
-        config = self._settings.serving.default_deployment()
+        config, now = self._settings.serving.default_deployment(), self._clock()
+        config = config if job is None else config_for(job, version, self._store, config)
         row = self._store.deployments.ensure(
             version.name,
             version.version,
             model_uri=version.uri,
-            config=config if job is None else config_for(job, version, self._store, config),
-            now=self._clock(),
+            config=watched_like_champion(version, self._store, config, now=now),
+            now=now,
             wanted=job is None or job.spec.deploy,
             job_id=job.job_id if job else None,
             environment_lock=lock,

@@ -1,9 +1,10 @@
-"""The version that answers requests that name only the model, after a job has registered another."""
+"""The version that answers requests that name only the model, after another was registered, and what that one takes over."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from raylift.domain.job import Job
 from raylift.domain.models.deployment import Deployment, DeploymentConfig
@@ -23,6 +24,20 @@ def config_for(job: Job, version: ModelVersion, store: Store, config: Deployment
     if job.spec.take_traffic and job.spec.promote is None:
         return config
     return replace(config, take_traffic=_expected(_others(version, store)) is None)
+
+
+def watched_like_champion(version: ModelVersion, store: Store, config: DeploymentConfig, *, now: datetime) -> DeploymentConfig:
+    """Let a new version be watched as the one that answers for the model's name: its monitor's settings, and its payload log.
+
+    Repeated after a kill, it changes nothing: a monitor that is there already stays.
+    """
+    champion = _champion(version, store)
+    if champion is None:
+        return config
+    monitor = store.monitors.find(version.name, champion.version)
+    if monitor is not None and store.monitors.find(version.name, version.version) is None:
+        store.monitors.set(version.name, version.version, monitor.settings, now)
+    return replace(config, payload_log=champion.config.payload_log)
 
 
 def sentence(row: Deployment, version: ModelVersion, store: Store) -> str:
@@ -61,6 +76,18 @@ def _by_table(version: ModelVersion, table: TrafficTable, store: Store) -> str:
     before = change.before_version if change is not None and change.after_version == version.version else recorded
     place = f", in place of version {before}" if before not in (None, version.version) else ""
     return f"{follow}; its alias {alias!r} is this version now{place}."
+
+
+def _champion(version: ModelVersion, store: Store) -> Deployment | None:
+    """Return the other version that gets most of the requests by name, now or once it has started."""
+    others = _others(version, store)
+    record = store.traffic.get(version.name)
+    if record is None or record.table is None:
+        return newest_answering(others) or _expected(others)
+    aliases = {known.alias: known.version for known in store.traffic.aliases(version.name)}
+    named = ((route.weight, route.target.version or aliases.get(route.target.alias or "")) for route in record.table.routes)
+    shares = [(weight, others[number]) for weight, number in named if number is not None and number in others]
+    return max(shares, key=lambda share: share[0])[1] if shares else None
 
 
 def _others(version: ModelVersion, store: Store) -> Mapping[str, Deployment]:

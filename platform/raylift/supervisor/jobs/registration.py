@@ -144,18 +144,19 @@ def deploy(
 
     Returns a sentence on the version that answers for the model's name from now on.
     """
+    config = succession.watched_like_champion(version, store, succession.config_for(job, version, store, config), now=now)
     row = store.deployments.ensure(
         version.name,
         version.version,
         model_uri=version.uri,
-        config=succession.config_for(job, version, store, config),
+        config=config,
         now=now,
         wanted=job.spec.deploy,
         job_id=job.job_id,
         environment_lock=job.environment_lock or (),
         files=files,
-        # The user who trained a model is about to call it.
-        scale_up=True,
+        # The user who trained a model is about to call it. A version with a gate may be kept back: a load check is enough.
+        scale_up=job.spec.promote is None,
     )
     return succession.sentence(row, version, store)
 

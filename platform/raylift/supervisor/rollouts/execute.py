@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ from raylift.domain.errors import (
 from raylift.domain.lease import Lease
 from raylift.domain.rollouts.guards import Qualities, figures
 from raylift.domain.rollouts.moves import RolloutMove, complete, roll_back
-from raylift.domain.rollouts.rollout import Both, Rollout, RolloutStatus
+from raylift.domain.rollouts.rollout import Both, Rollout, RolloutEventKind, RolloutStatus
 from raylift.engines.metrics.counter_files import read_counts
 from raylift.services.models.quality import QualityService
 from raylift.services.traffic.tables import TrafficService
@@ -27,6 +28,8 @@ from raylift.supervisor.rollouts.plan import RolloutFacts, plan_rollout
 
 log = logging.getLogger(__name__)
 
+_GOES_ON: Final = frozenset({RolloutEventKind.ADVANCED, RolloutEventKind.AWAITING_APPROVAL})
+"""Events of moves that end a step."""
 _QUALITY_PAUSE: Final = timedelta(seconds=30)
 """Joining feedback with the payload log reads files."""
 
@@ -72,7 +75,11 @@ class RolloutExecutor:
 
     def _advance(self, lease: Lease, rollout: Rollout) -> None:
         now = self._clock()
-        move = plan_rollout(rollout, self._facts(rollout, now), now)
+        facts = self._facts(rollout, now)
+        move = plan_rollout(rollout, facts, now)
+        if move is not None and move.event in _GOES_ON and facts.quality is None:
+            # A step may be shorter than the pause between two looks at the feedback.
+            move = plan_rollout(rollout, replace(facts, quality=self._qualities(rollout, now)), now)
         if move is None and rollout.status is RolloutStatus.COMPLETING:
             move = self._promote(rollout, now)
         if move is not None:
@@ -102,17 +109,18 @@ class RolloutExecutor:
             champion=rows.get(rollout.champion),
             candidate=rows.get(rollout.candidate),
             counts=Both(self._figures(name, rollout.champion), self._figures(name, rollout.candidate)),
-            quality=self._qualities(rollout, now),
+            quality=self._qualities(rollout, now) if self._is_quality_due(rollout, now) else None,
         )
 
     def _figures(self, model_name: str, version: str) -> dict[str, float]:
         return figures(read_counts(self._counters_dir, (model_name, version)), version)
 
+    def _is_quality_due(self, rollout: Rollout, now: datetime) -> bool:
+        return now - self._asked.get(rollout.rollout_id, rollout.created_at) >= _QUALITY_PAUSE
+
     def _qualities(self, rollout: Rollout, now: datetime) -> Qualities | None:
         guards = rollout.plan.guards
         if guards.quality_drop is None and guards.rmse_ratio is None:
-            return None
-        if now - self._asked.get(rollout.rollout_id, rollout.created_at) < _QUALITY_PAUSE:
             return None
         self._asked[rollout.rollout_id] = now
         champion, candidate = (

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from raylift.domain.errors import (
-    Conflict,
     EngineUnavailable,
     PlatformError,
-    RolloutExists,
+    RolloutNotFound,
     StaleLease,
+    TrafficChanged,
     VersionNotFound,
 )
 from raylift.domain.job import Job, JobStatus
@@ -98,10 +99,12 @@ class GateExecutor:
         who = job.spec.owner
         self._traffic.set_alias(name, gate.alias, version, who=who)
         record = self._store.traffic.get(name)
-        if (record is None or record.table is None) and version in {row.version for row in self._store.deployments.list(name)}:
+        wanted = {row.version for row in self._store.deployments.list(name) if row.wanted}
+        if (record is None or record.table is None) and version in wanted:
             # Without a table the newest version would answer, promoted or not.
             table = TrafficTable((Route(Target(alias=gate.alias), 1.0),))
-            self._traffic.put(name, table, who=who, expected_revision=record.revision if record else 0)
+            with suppress(TrafficChanged):  # A user has made one in the meantime: that one holds.
+                self._traffic.put(name, table, who=who, expected_revision=record.revision if record else 0)
         message = f"{verdict.message} The alias {gate.alias!r} names version {version} now."
         return Promotion(job.job_id, GateOutcome.PROMOTED, message, champion, version, verdict.values, decided_at=self._clock())
 
@@ -110,10 +113,9 @@ class GateExecutor:
         plan = gate.rollout
         assert plan is not None  # noqa: S101 - the caller's condition
         try:
+            self._store.rollouts.get(rollout_id)  # Begun before a kill. It may even have ended.
+        except RolloutNotFound:
             self._rollouts.start(name, version, plan, who=job.spec.owner, rollout_id=rollout_id, job_id=job.job_id)
-        except RolloutExists as error:
-            if error.facts.get("rollout_id") != rollout_id:
-                raise Conflict(error.detail) from error
         message = f"{verdict.message} The rollout {rollout_id} began."
         return Promotion(
             job.job_id, GateOutcome.PROMOTED, message, champion, version, verdict.values, rollout_id, self._clock()

@@ -78,14 +78,14 @@ def take(url: str, folder: Path, say: Callable[[str], None]) -> None:
                 if prepare is not None:
                     prepare(page)
                 page.wait_for_timeout(SETTLE_MS)
-                _write(folder / f"{name}-{theme}.webp", page.screenshot())
+                write_picture(folder / f"{name}-{theme}.webp", page.screenshot())
                 say(f"{name}, {theme}")
             context.close()
         browser.close()
     shutil.copyfile(ROOT / "serve_apps" / "console" / "static" / STAMP, folder / STAMP)
 
 
-def _write(path: Path, png: bytes) -> None:
+def write_picture(path: Path, png: bytes) -> None:
     """Write a picture of 256 colours: a third of its size, with no difference to the eye."""
     Image.open(io.BytesIO(png)).convert("RGB").quantize(256).convert("RGB").save(path, lossless=True, quality=100, method=4)
 
