@@ -47,6 +47,7 @@ from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router
 from serve_apps.gateway.routers.jobs.attempts import attempts_router
 from serve_apps.gateway.routers.jobs.batches import batches_router
+from serve_apps.gateway.routers.jobs.order import order_router
 from serve_apps.gateway.routers.jobs.schedules import schedules_router
 from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
@@ -120,6 +121,7 @@ def create_app(services: Services, *, echo_request_id: bool = True, warm_process
         sweeps_router(services),
         schedules_router(services),
         batches_router(services),
+        order_router(services),
         webhooks_router(services),
         deliveries_router(services),
         datasets_router(services),

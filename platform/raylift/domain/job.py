@@ -78,6 +78,7 @@ class Reason(StrEnum):
     WAITING_FOR_QUOTA = "waiting_for_quota"
     WAITING_FOR_NODE = "waiting_for_node"
     WAITING_FOR_SWEEP = "waiting_for_sweep"
+    WAITING_FOR_JOB = "waiting_for_job"
     BUILDING_ENVIRONMENT = "building_environment"
     SCRIPT_ERROR = "script_error"
     TIMEOUT = "timeout"
@@ -92,6 +93,8 @@ class Reason(StrEnum):
     REGISTRATION_ERROR = "registration_error"
     NO_MODEL_LOGGED = "no_model_logged"
     CANCELLED_BY_USER = "cancelled_by_user"
+    UPSTREAM_FAILED = "upstream_failed"
+    NO_OUTPUT = "no_output"
 
 
 class Origin(StrEnum):
@@ -195,6 +198,8 @@ class DataInput:
     name: str
     version: int
     digest: str
+    of_job: str | None = None
+    """Job whose output it is. Until that job has completed, ``version`` is 0 and ``digest`` is empty."""
     follows_newest: bool = False
     """The upload named no version. A schedule then takes the newest one at each run; a rerun does not."""
 
@@ -213,7 +218,7 @@ class RayRequest:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """The user's request. Never changes after the upload."""
+    """The user's request. It changes once at most: when the jobs before it have completed, with what they have made."""
 
     script_sha256: str
     script_name: str
@@ -271,6 +276,10 @@ class JobSpec:
     """Set for jobs that a schedule made. A rerun of one does not belong to the schedule."""
     batch: BatchSpec | None = None
     """Set for batches: their script predicts with a version, and registers nothing."""
+    after: tuple[str, ...] = ()
+    """Jobs of the workspace that have to complete before this one starts."""
+    output_dataset: str | None = None
+    """Dataset that gets a version of what the script writes to ``RAYLIFT_OUTPUT``."""
 
     @property
     def account(self) -> str:
@@ -296,6 +305,14 @@ class Usage:
     """``cgroup``, ``affinity``, or None where it may use every core."""
     isolated_by: tuple[str, ...] = ()
     """Mechanisms that confined the script; empty for a job of the cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetReference:
+    """Name of one version of a dataset."""
+
+    name: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +350,8 @@ class Job:
     mlflow_run_id: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     model_version: str | None = None
+    output: DatasetReference | None = None
+    """Version of the dataset that it has made."""
 
     @property
     def status(self) -> JobStatus:

@@ -134,6 +134,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
     from raylift.supervisor.loop import Subjects, Supervisor
     from raylift.supervisor.monitors.watch import MonitorWatch
+    from raylift.supervisor.order.release import JobReleases
     from raylift.supervisor.periodic import periodic_tasks
     from raylift.supervisor.rollouts.execute import RolloutExecutor
     from raylift.supervisor.rollouts.gates import GateExecutor
@@ -178,7 +179,19 @@ def _assemble(settings: PlatformSettings) -> Any:
     )
     traffic = TrafficService(store, registry)
     subjects = Subjects(
-        starter=JobStarter(settings, store, cluster, view, ray_view, jobs, placement, gangs, job_tasks, monotonic),
+        starter=JobStarter(
+            settings,
+            store,
+            cluster,
+            view,
+            ray_view,
+            jobs,
+            JobReleases(store, settings, _now),
+            placement,
+            gangs,
+            job_tasks,
+            monotonic,
+        ),
         watcher=JobWatcher(settings, view, ray_view, jobs, adoption, job_tasks, _now),
         sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
         deployments=deployments,

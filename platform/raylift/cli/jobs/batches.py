@@ -14,7 +14,7 @@ from raylift.api import paths
 from raylift.api.jobs.batches import BatchPage, BatchProgressView, BatchSummary, BatchView
 from raylift.cli.exits import wrong_usage
 from raylift.cli.jobs.following import detaching
-from raylift.cli.options import CursorOption, LimitOption
+from raylift.cli.options import AfterOption, CursorOption, LimitOption
 from raylift.cli.printing import age, cell, echo, print_facts, print_json, print_table, say, say_next_page
 from raylift.cli.session import Session, command
 from raylift.client.http.errors import RayliftError
@@ -41,7 +41,8 @@ def register(root: typer.Typer) -> None:
         model: Annotated[str, typer.Argument(metavar="MODEL", help="Registered model.", show_default=False)],
         input_: Annotated[str, typer.Option("--input", metavar="PATH", help=InputHelp, show_default=False)],
         output: Annotated[str | None, typer.Option("--output", metavar="PATH", help=OutputHelp)] = None,
-        version: Annotated[str | None, typer.Option(help="Version. Default: the newest that loads.")] = None,
+        version: Annotated[str | None, typer.Option(help="Version, or job:ID for that of a job. Default: the newest.")] = None,
+        after: AfterOption = None,
         alias: Annotated[str | None, typer.Option(help="An MLflow alias; the version that it names now is kept.")] = None,
         input_format: Annotated[Format | None, typer.Option(help="Default: by the names of the files.")] = None,
         output_format: Annotated[Format | None, typer.Option(help="Default: by the output's name, else parquet.")] = None,
@@ -82,6 +83,7 @@ def register(root: typer.Typer) -> None:
                 output=None if is_here else output,
                 version=version,
                 alias=alias,
+                after=after or [],
                 input_format=_name(input_format),
                 output_format=_name(output_format or (None if target is None else format_of(target.name))),
                 columns=column,

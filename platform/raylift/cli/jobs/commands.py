@@ -14,6 +14,7 @@ from raylift.cli.jobs.following import detaching, print_lines, say_outcome
 from raylift.cli.jobs.train import announce
 from raylift.cli.names import JobArgument, complete_job
 from raylift.cli.options import (
+    AfterOption,
     CursorOption,
     IsolationOption,
     LimitOption,
@@ -145,6 +146,7 @@ def rerun(
     worker_strategy: WorkerStrategyOption = None,
     isolation: IsolationOption = None,
     network: NetworkOption = None,
+    after: AfterOption = None,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
     take_traffic: Annotated[
         bool, typer.Option("--take-traffic", help="Let the new version answer requests that name only the model.")
@@ -164,6 +166,7 @@ def rerun(
         memory=memory,
         workers=workers_of(workers, worker_cpus, worker_memory, worker_gpus, worker_strategy),
         deploy=False if no_deploy else None,
+        after=after or [],
         take_traffic=take_traffic,
         isolation=isolation,
         network=network,
@@ -238,7 +241,10 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("metrics", pairs(job.metrics)),
         ("script", job.entrypoint or job.script_name),
         ("project", job.project_sha256),
-        ("data", ", ".join(f"{each.alias}={each.name}@{each.version}" for each in job.data)),
+        ("data", ", ".join(f"{each.alias}={each.name}@{each.version or f'({each.of_job})'}" for each in job.data)),
+        ("after", ", ".join(f"{each.job_id} ({each.status})" for each in job.after)),
+        ("followed by", ", ".join(f"{each.job_id} ({each.status})" for each in job.followed_by)),
+        ("makes", f"{job.output.name}@{job.output.version}" if job.output else job.output_dataset),
         ("arguments", " ".join(job.args)),
         ("requirements", ", ".join(job.requirements)),
         ("from", job.requirements_source),

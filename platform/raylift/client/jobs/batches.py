@@ -18,6 +18,7 @@ from raylift.client.http.errors import RayliftError
 from raylift.client.http.part import Part
 from raylift.client.jobs.batch_files import is_remote, local_files, save, without_scheme
 from raylift.client.jobs.job import Job, JobCancelled, JobFailed, JobWaitTimeout
+from raylift.client.jobs.upload import ids_of
 from raylift.client.jobs.waiting import wait_until_final
 from raylift.domain.batches.batch import format_of
 from raylift.domain.job import JobStatus
@@ -141,6 +142,7 @@ class Batches(Part):
         output: str | None = None,
         version: str | int | None = None,
         alias: str | None = None,
+        after: Iterable[str] | str = (),
         input_format: FileFormat | None = None,
         output_format: FileFormat | None = None,
         columns: Iterable[str] | None = None,
@@ -167,8 +169,10 @@ class Batches(Part):
                 platform's machine, or ``s3://bucket/key``. Parquet, CSV or JSON lines.
             output: ``file:///…`` or ``s3://…``: a file, or a folder of parts. None: the platform keeps one file for
                 :meth:`Batch.download`.
-            version: Version of the model. None, and no alias: the newest that loads.
+            version: Version of the model; ``job:ID`` is the one that a job registers. None, and no alias: the newest that
+                loads.
             alias: An MLflow alias. The batch keeps the version that it names now.
+            after: Ids of jobs that have to complete before it starts.
             input_format: None: by the names of the files.
             output_format: None: by the name of the output, else Parquet.
             columns: Columns for the model, in this order. None: those that it knows by name, else all.
@@ -198,6 +202,7 @@ class Batches(Part):
             "model_name": model,
             "model_version": None if version is None else str(version),
             "alias": alias,
+            "after": ids_of(after),
             "output": None if output is None else without_scheme(output),
             "input_format": input_format,
             "output_format": output_format,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from raylift.domain.jobs_order import JOB_PREFIX
+
 SCRIPT_NAME: Final = "batch.py"
 SCRIPT: Final = '''"""Runs a batch: predicts for the rows of files, as its order says (docs/guides/batches.md)."""
 
@@ -47,6 +49,8 @@ class BatchSpec:
     model_name: str
     version: str
     output_format: Format
+    version_of: str | None = None
+    """Job that registers the version. Until it has completed, ``version`` is empty."""
     alias: str | None = None
     input: str | None = None
     """File, folder or pattern on the platform's machine, or ``s3://``. None: files that were uploaded."""
@@ -66,6 +70,11 @@ class BatchSpec:
     """Write columns with the version and the time, too."""
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Inference parameters of the model."""
+
+    @property
+    def shown_version(self) -> str:
+        """The version, or ``job:ID`` while that job has yet to register it."""
+        return self.version or f"{JOB_PREFIX}{self.version_of}"
 
 
 _OF_SUFFIX: Final[Mapping[str, Format]] = {

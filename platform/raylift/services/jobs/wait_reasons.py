@@ -97,6 +97,9 @@ class WaitReasons:
 
     def _waits_for(self, job: Job, lookups: _Lookups) -> tuple[Reason, str] | None:
         """Return reason and message; None when the job waits for capacity and no node is known."""
+        if job.spec.after and (before := self._store.order.waits_for(job.job_id)) is not None:
+            named = listed(before) if before else "nothing more: the jobs before it have ended"
+            return Reason.WAITING_FOR_JOB, f"It waits for {named}."
         wanted, account = job.spec.resources, job.spec.account
         shortfall = self._capacity.shortfall(wanted)
         if shortfall is not None:

@@ -13,6 +13,7 @@ from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.jobs.batches import BatchAccepted, BatchPage, BatchRequest, BatchView
 from raylift.domain.batches.batch import Format, OnError
 from raylift.domain.job import JobStatus, Resources
+from raylift.domain.jobs_order import job_of_reference
 from raylift.domain.quantities import parse_bytes
 from raylift.engines.batches.directory import OpenFile
 from raylift.services.batches import request as batch_request
@@ -59,13 +60,14 @@ def batches_router(services: Services) -> APIRouter:
         """
         read = await read_batch(request, max_bytes=services.settings.gateway.max_body_bytes)
         try:
-            await require_model(services, request, read.asked.model_name)
+            if job_of_reference(read.asked.model_version or "") is None:  # Else the job says whose model it is.
+                await require_model(services, request, read.asked.model_name)
             taken = await run_in_upload_thread(_submit, services, request, read)
         finally:
             await read.close()
         spec = taken.job.spec.batch
         assert spec is not None  # noqa: S101 - of a batch
-        view = batch_accepted(taken.job, spec.model_name, spec.version)
+        view = batch_accepted(taken.job, spec)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         return json_response(view, 202, {"Location": paths.batch(taken.job.job_id), **replayed})
 
@@ -128,6 +130,7 @@ def _submit(services: Services, request: Request, read: ReadBatch) -> Submission
         model_name=asked.model_name,
         version=asked.model_version,
         alias=asked.alias,
+        after=asked.after,
         input=asked.input,
         uploads=tuple(read.files),
         output=asked.output,
