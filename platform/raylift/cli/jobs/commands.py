@@ -8,6 +8,7 @@ import typer
 
 from raylift.api import paths
 from raylift.api.jobs.diff import JobDiff
+from raylift.api.order.jobs import GraphJob, JobGraph
 from raylift.api.training import EventList, JobPage, JobSummary, JobView
 from raylift.cli.jobs.diff import print_diff
 from raylift.cli.jobs.following import detaching, print_lines, say_outcome
@@ -187,6 +188,29 @@ def diff(
 ) -> Any:
     """Show the differences of job B from job A. Values of environment variables are compared, but never shown."""
     return session.client.request("GET", paths.job_diff(first, second))
+
+
+def _print_graph(graph: JobGraph) -> None:
+    before = {job.job_id: [edge.before for edge in graph.edges if edge.after == job.job_id] for job in graph.jobs}
+    rows = [
+        (f"{'> ' if job.job_id == graph.job_id else ''}{job.job_id}", job.status, _makes(job), ", ".join(before[job.job_id]))
+        for job in graph.jobs
+    ]
+    print_table(("job", "status", "made", "after"), rows)
+    if graph.is_cut:
+        say("There are more jobs.")
+
+
+def _makes(job: GraphJob) -> str:
+    made = f"{job.output.name}@{job.output.version}" if job.output else ""
+    version = f"{job.model_name} v{job.model_version}" if job.model_version and job.kind == "train" else ""
+    return ", ".join(filter(None, (made, version))) or "-"
+
+
+@command(app, "graph", JobGraph, _print_graph)
+def graph(session: Session, job_id: JobArgument) -> Any:
+    """List the jobs before and after one, in an order in which they run, with what they have made."""
+    return session.client.request("GET", paths.job(job_id, "graph"))
 
 
 @command(app, "delete")
