@@ -9,7 +9,8 @@ import pytest
 
 from raylift.domain.datasets.dataset import DataFile
 from raylift.domain.errors import DatasetInUse, DatasetNotFound, JobNotFinished, JobNotFound, StaleJob
-from raylift.domain.job import DataInput, DatasetReference, JobState, Reason
+from raylift.domain.job import JobState, Reason
+from raylift.domain.job_data import DataInput, DatasetReference
 from raylift.domain.jobs_order import Edge
 from raylift.domain.lease import Lease
 from raylift.store import Store

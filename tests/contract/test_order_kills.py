@@ -9,7 +9,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from raylift.domain.job import DataInput, JobState, JobStatus
+from raylift.domain.job import JobState, JobStatus
+from raylift.domain.job_data import DataInput
 from raylift.store import Store
 from tests.contract.samples import add
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from raylift.domain.batches.batch import BatchSpec
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
+from raylift.domain.job_data import DataInput, DatasetReference
 from raylift.domain.rollouts.gate import Gate
 
 
@@ -190,21 +191,6 @@ class SchedulePart:
 
 
 @dataclass(frozen=True, slots=True)
-class DataInput:
-    """A version of a dataset that a job gets (raylift.domain.datasets)."""
-
-    alias: str
-    """Name in the job: the variable ``RAYLIFT_DATA_{ALIAS}`` has the local path."""
-    name: str
-    version: int
-    digest: str
-    of_job: str | None = None
-    """Job whose output it is. Until that job has completed, ``version`` is 0 and ``digest`` is empty."""
-    follows_newest: bool = False
-    """The upload named no version. A schedule then takes the newest one at each run; a rerun does not."""
-
-
-@dataclass(frozen=True, slots=True)
 class RayRequest:
     """Request of a Ray client, kept to be returned as it was sent."""
 
@@ -305,14 +291,6 @@ class Usage:
     """``cgroup``, ``affinity``, or None where it may use every core."""
     isolated_by: tuple[str, ...] = ()
     """Mechanisms that confined the script; empty for a job of the cluster."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetReference:
-    """Name of one version of a dataset."""
-
-    name: str
-    version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from raylift.api import paths
 from raylift.api.order.jobs import DatasetReferenceView, GraphEdge, GraphJob, JobGraph, OrderedJob, OrderedStatus
-from raylift.domain.job import DatasetReference, Job
+from raylift.domain.job import Job
+from raylift.domain.job_data import DatasetReference
 from raylift.domain.jobs_order import Graph
 
 

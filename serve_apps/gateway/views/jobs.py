@@ -22,7 +22,8 @@ from raylift.api.training import (
     UploadCheck,
     UsageView,
 )
-from raylift.domain.job import STATUS_OF, Attempt, DataInput, Event, Job, JobState, JobStatus, Reason, Resources, Usage
+from raylift.domain.job import STATUS_OF, Attempt, Event, Job, JobState, JobStatus, Reason, Resources, Usage
+from raylift.domain.job_data import DataInput
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.domain.rollouts.gate import Gate, Promotion
 from raylift.engines.environments.uv.process import Downloads

@@ -11,7 +11,8 @@ import pytest
 
 from job_entrypoints.linux.landlock import ABI_OF_SCOPES, abi_version
 from raylift.domain.datasets.dataset import DatasetVersion
-from raylift.domain.job import DataInput, Isolation
+from raylift.domain.job import Isolation
+from raylift.domain.job_data import DataInput
 from raylift.engines.datasets.results import ResultRefused
 from raylift.services.datasets.datasets import DatasetService
 from tests.integration.remote_attempts.conftest import World

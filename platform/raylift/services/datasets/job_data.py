@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from raylift.domain.datasets.dataset import ALIAS, ALIAS_FORM, DataFile, data_variable, listing_digest, parse_reference
 from raylift.domain.errors import DatasetNotFound, FieldError, JobNotFound
-from raylift.domain.job import DataInput, Job, JobSpec
+from raylift.domain.job import Job, JobSpec
+from raylift.domain.job_data import DataInput
 from raylift.domain.jobs_order import job_of_reference
 from raylift.engines.datasets.blobs import blobs_of
 from raylift.settings import PlatformSettings

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raylift.domain.errors import FieldError, JobNotFound
-from raylift.domain.job import DataInput, Job, JobStatus
+from raylift.domain.job import Job, JobStatus
+from raylift.domain.job_data import DataInput
 from raylift.domain.jobs_order import MAX_AFTER, MAX_GRAPH, Edge, Graph, sorted_graph
 from raylift.store import Store
 

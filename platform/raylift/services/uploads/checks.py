@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from raylift.domain.job import DataInput, JobSpec, Network
+from raylift.domain.job import JobSpec, Network
+from raylift.domain.job_data import DataInput
 from raylift.domain.project import PackedProject, pack
 from raylift.domain.rollouts.gate import gate_problems
 from raylift.domain.sweep import SweepSpec

@@ -17,7 +17,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from raylift.domain.access import Role
 from raylift.domain.audit import Outcome
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
-from raylift.domain.job import DatasetReference, JobSpec, JobState, JobStatus, Reason, Resources, Usage
+from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Resources, Usage
+from raylift.domain.job_data import DatasetReference
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
 from raylift.domain.monitoring.monitor import Check

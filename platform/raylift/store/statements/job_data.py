@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from raylift.domain.errors import DatasetNotFound
-from raylift.domain.job import DataInput, Job
+from raylift.domain.job import Job
+from raylift.domain.job_data import DataInput
 from raylift.store.engine.dataset_tables import DatasetVersionRow, JobDataRow
 from raylift.store.engine.transactions import insert_into
 

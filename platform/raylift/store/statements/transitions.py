@@ -10,18 +10,8 @@ from sqlalchemy import and_, func, select, update
 from sqlalchemy.orm import Session
 
 from raylift.domain.errors import IllegalMove, JobNotFound, StaleJob
-from raylift.domain.job import (
-    FINAL_STATES,
-    JOB_MOVES,
-    STATUS_OF,
-    DatasetReference,
-    Event,
-    Job,
-    JobSpec,
-    JobState,
-    Reason,
-    Usage,
-)
+from raylift.domain.job import FINAL_STATES, JOB_MOVES, STATUS_OF, Event, Job, JobSpec, JobState, Reason, Usage
+from raylift.domain.job_data import DatasetReference
 from raylift.domain.lease import Lease
 from raylift.domain.webhooks.event import job_event
 from raylift.store.engine.tables import EventRow, JobRow

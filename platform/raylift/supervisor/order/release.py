@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from raylift.domain.errors import DatasetNotFound, FieldError, JobNotFound
-from raylift.domain.job import DataInput, Job, JobSpec, JobState, JobStatus, Reason
+from raylift.domain.job import Job, JobSpec, JobState, JobStatus, Reason
+from raylift.domain.job_data import DataInput
 from raylift.domain.lease import Lease
 from raylift.services.batches.version import with_version
 from raylift.services.datasets.job_data import JobData

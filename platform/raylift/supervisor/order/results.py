@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from job_entrypoints.contract import RESULT_VARIABLE
 from raylift.domain.errors import InvalidRequest, TooLarge
-from raylift.domain.job import DatasetReference, Job
+from raylift.domain.job import Job
+from raylift.domain.job_data import DatasetReference
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.datasets.results import ResultRefused
 from raylift.services.datasets.datasets import DatasetService
