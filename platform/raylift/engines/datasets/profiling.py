@@ -41,7 +41,11 @@ def profile_of(files: Sequence[DataFile], paths: Sequence[Path | None], fetch: C
         if any(path is None for path in paths):
             if sum(file.size_bytes for file in files) > _FETCHED_BYTES:
                 return Profile(note=f"Not profiled: it is in an object store, and larger than {_FETCHED_BYTES // 2**20} MiB.")
-            paths = [_fetched(fetch(file), Path(folder, str(index))) for index, file in enumerate(files)]
+            try:
+                paths = [_fetched(fetch(file), Path(folder, str(index))) for index, file in enumerate(files)]
+            except OSError as error:
+                log.warning("the files of a profile cannot be fetched: %s", error)
+                return Profile(note="Not profiled: its files could not be fetched from the object store.")
         return _run([(file.path, str(path)) for file, path in zip(files, paths, strict=True)], folder)
 
 
@@ -73,6 +77,9 @@ def _run(named: list[tuple[str, str]], folder: str) -> Profile:
         return _PROFILE.validate_python(found)
     except subprocess.TimeoutExpired:
         return Profile(note=f"Not profiled: it took longer than {_SECONDS:.0f} s.")
+    except ValueError as error:
+        log.warning("a profile cannot be read: %s", error)
+        return Profile(note="Not profiled: reading its files gave no description of them.")
     except subprocess.CalledProcessError as error:
         log.warning("a profile failed with code %s: %s", error.returncode, error.stderr.decode("utf-8", "replace")[-2000:])
         return Profile(note="Not profiled: reading its files took too much memory or time, or failed.")
