@@ -11,7 +11,7 @@ import pytest
 
 from job_entrypoints.contract import RESULT_FOLDER
 from raylift.domain.job import Job, JobState, Reason
-from raylift.domain.models.deployment import DeploymentConfig
+from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.datasets.results import ResultRefused
 from raylift.supervisor.order.release import JobReleases
@@ -183,6 +183,26 @@ async def test_batch_predicts_with_the_version_of_a_job(client: httpx.AsyncClien
     assert spec.batch is not None
     assert (spec.batch.version, spec.environment_lock, spec.environment) == ("7", ("tinynumpy==1.2.1",), {"A": "b"})
     assert (await client.get(f"{BATCHES}/{made['batch_id']}")).json()["model_version"] == "7"
+
+
+async def test_batch_of_a_version_without_readable_files_ends(client: httpx.AsyncClient, platform: Platform) -> None:
+    train = await make(client, model_name="churn")
+    body = {"model_name": "churn", "model_version": f"job:{train}", "input": "s3://bucket/rows.parquet"}
+    batch_id = (await client.post(BATCHES, json=body)).json()["batch_id"]
+    complete(platform, train, model_version="7")
+    now = datetime.now(UTC)
+    platform.store.deployments.ensure("churn", "7", model_uri="models:/churn/7", config=DeploymentConfig(), now=now)
+    release(platform)
+    assert (await show(client, batch_id))["reason"] == "waiting_for_job"
+    row = platform.store.deployments.get("churn", "7")
+    status, generation = DeploymentStatus.UNHEALTHY, row.generation
+    platform.store.deployments.observe(
+        platform.lease, row, now=now, status=status, replicas=0, message="no MLmodel", applied_generation=generation
+    )
+    release(platform)
+    shown = await show(client, batch_id)
+    assert (shown["status"], shown["reason"]) == ("cancelled", "upstream_failed")
+    assert "no MLmodel" in shown["message"]
 
 
 async def test_rerun_comes_after_what_it_names(client: httpx.AsyncClient, platform: Platform) -> None:

@@ -12,6 +12,7 @@ from raylift.domain.errors import DatasetNotFound, FieldError, JobNotFound
 from raylift.domain.job import Job, JobSpec, JobState, JobStatus, Reason
 from raylift.domain.job_data import DataInput
 from raylift.domain.lease import Lease
+from raylift.domain.models.deployment import DeploymentStatus
 from raylift.services.batches.version import with_version
 from raylift.services.datasets.job_data import JobData
 from raylift.settings import PlatformSettings
@@ -94,4 +95,10 @@ class JobReleases:
         row = next((row for row in self._store.deployments.list(name) if row.version == version), None)
         if row is None:
             raise NeverStarts(f"{trained.job_id} has registered no version of {name}, or it was deleted.")
-        return None if row.files is None else with_version(spec, row)
+        if row.files is not None:
+            return with_version(spec, row)
+        if row.status is DeploymentStatus.UNHEALTHY:
+            raise NeverStarts(
+                f"the files of {name} version {version} cannot be read: {row.message or 'MLflow does not say why'}"
+            )
+        return None
