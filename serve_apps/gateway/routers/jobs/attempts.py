@@ -57,7 +57,7 @@ def attempts_router(services: Services) -> APIRouter:
         return json_response(ReportAnswer(have=answer.have, stop=answer.stop))
 
     @router.put(f"/{{submission_id}}/{RESULT}")
-    async def result(request: Request, submission_id: str, path: str, offset: int = 0, is_file: bool = True) -> Response:
+    async def result(request: Request, submission_id: str, path: str = "", offset: int = 0, is_file: bool = True) -> Response:
         """Take bytes of a file that the script has made; answer with how many are here."""
         body = await read_body(request, max_bytes=MAX_MESSAGE_BYTES)
 
