@@ -32,6 +32,8 @@ OUTPUT_TAIL_FILE = "output.tail"
 """The last part of a long output, until the script has ended."""
 DATA_FOLDER = "data"
 """In the folder of a node for attempts: copies of datasets."""
+RESULT_FOLDER = "result"
+"""Files that become a version of the job's ``output_dataset``. The script's ``RESULT_VARIABLE`` names it."""
 NOTES_FOLDER = "notes"
 NOTES_FILE = f"{NOTES_FOLDER}/script.json"
 """Notes of the script's process to its monitor (attempt/notes.py), in a folder that a sandboxed script may write."""
@@ -54,6 +56,11 @@ REPORT = "report"
 """POST: ``ReportRecord`` as one line of JSON, then bytes of the log. The answer is an ``AnswerRecord``."""
 DATA = "data"
 """GET ``data/{alias}?index=N&offset=N``: the bytes of a file of the attempt's data, until the script starts."""
+RESULT = "result"
+"""PUT ``result?path=PATH&offset=N``: bytes of a file of ``RESULT_FOLDER``, before the end of the attempt is reported.
+
+The answer: ``{"have": bytes}``. With ``&is_file=false`` it is a link or no regular file, which no dataset takes.
+"""
 ATTEMPT_TOKEN_HEADER = "X-Raylift-Attempt-Token"  # noqa: S105 - a name
 NODE_HEADER = "X-Raylift-Node"
 """Host name of the node, in the request for the bundle."""
@@ -96,6 +103,8 @@ GATEWAY_VARIABLE = "RAYLIFT_GATEWAY_URL"
 """The gateway, for wrappers on nodes without the attempt's directory."""
 NODE_DIRECTORY_VARIABLE = "RAYLIFT_NODE_DIR"
 """Folder of a node for attempts whose directory it does not see. Default: one in the folder for temporary files."""
+RESULT_VARIABLE = "RAYLIFT_OUTPUT"
+"""Folder for the files of a job that makes a dataset."""
 GROUP_VARIABLE = "RAYLIFT_PLACEMENT_GROUP"
 """Ray's id, in hex, of the placement group of a job whose script may use Ray."""
 GROUP_AMOUNTS_VARIABLE = "RAYLIFT_PLACEMENT_GROUP_AMOUNTS"
@@ -234,6 +243,8 @@ if TYPE_CHECKING:
         """Folder of the node for copies of datasets."""
         data_cache_bytes: NotRequired[int]
         """Size limit of the copies that no attempt uses."""
+        makes_result: NotRequired[bool]
+        """The script writes files to ``RESULT_FOLDER``."""
         contact_seconds: NotRequired[float]
         """On a node without the attempt's directory: the script ends after this time without an answer of the platform."""
 

@@ -16,6 +16,8 @@ from job_entrypoints.contract import (
     NOTES_FILE,
     NOTES_FOLDER,
     ORIGIN_RAY,
+    RESULT_FOLDER,
+    RESULT_VARIABLE,
     SANDBOX,
     SOURCE_FOLDER,
     STOP_FILE,
@@ -80,10 +82,13 @@ class Attempt:
         self.data: list[DataRecord] = list(record.get("data") or ())
         self.data_cache: str = record.get("data_cache") or self.path("..", DATA_FOLDER)
         self.data_cache_bytes = int(record.get("data_cache_bytes") or 0)
+        self.makes_result = bool(record.get("makes_result"))
         self.data_folders: list[str] = []
         """Local copies of the data, once they are there."""
         self.data_variables: dict[str, str] = {}
         """Variables with their paths."""
+        if self.makes_result:
+            self.data_variables[RESULT_VARIABLE] = self.result_folder
         self.from_ray = record.get("origin") == ORIGIN_RAY
         self.command: str | None = record.get("command")
         self.python_path: list[str] = list(record.get("python_path") or ())
@@ -99,7 +104,8 @@ class Attempt:
 
     def folders_to_write(self) -> list[str]:
         """Folders of the attempt that a sandboxed script may write."""
-        return [self.working_directory, self.temporary_directory, self.path(NOTES_FOLDER), *self._of_batch(BATCH_WORK)]
+        own = [self.working_directory, self.temporary_directory, self.path(NOTES_FOLDER)]
+        return [*own, *([self.result_folder] if self.makes_result else []), *self._of_batch(BATCH_WORK)]
 
     def _of_batch(self, name: str) -> list[str]:
         if self.batch_directory is None:
@@ -131,6 +137,11 @@ class Attempt:
     @property
     def working_directory(self) -> str:
         return os.getcwd() if self.from_ray else self.path(WORK_FOLDER)
+
+    @property
+    def result_folder(self) -> str:
+        """Folder for files that become a version of a dataset."""
+        return self.path(RESULT_FOLDER)
 
     @property
     def temporary_directory(self) -> str:

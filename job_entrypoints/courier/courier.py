@@ -14,6 +14,7 @@ from job_entrypoints.contract import (
     LOG_PORTION_BYTES,
     OUTPUT_FILE,
     PROGRESS_FILE,
+    RESULT_FOLDER,
     STOP_FILE,
 )
 from job_entrypoints.courier.contact import now
@@ -50,6 +51,8 @@ class Courier:
         self._told: dict[str, dict[str, Any]] = {}
         """Records that the platform has, by file name."""
         self._sent_at = float("-inf")
+        self._has_result = False
+        """The platform has the files that the script has made."""
 
     def send(self, *, with_end: bool) -> bool:
         """Send what is new. Returns True once the platform has the end of the attempt, or needs it no more.
@@ -65,6 +68,8 @@ class Courier:
         message: ReportRecord = {"sent_at": time.time(), "offset": self._have or 0, "progress": progress, "usage": usage}
         sent_at = now()
         try:
+            if progress is not None and progress.get("exit_code") == 0 and not self._has_result:
+                self._send_result()
             answer = self._gateway.report(message, log)
         except Refused as error:
             if error.is_over:
@@ -112,6 +117,32 @@ class Courier:
             except Unreachable:
                 time.sleep(_RETRY_SECONDS)
         return False
+
+    def _send_result(self) -> None:
+        """Send the files that the script has made. What the platform has is not sent again."""
+        root = os.path.join(self._directory, RESULT_FOLDER)
+        for folder, folders, names in os.walk(root):
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            for name in (*names, *links):
+                path = os.path.join(folder, name)
+                is_file = os.path.isfile(path) and not os.path.islink(path)
+                self._send_file(path, os.path.relpath(path, root), is_file=is_file)
+        self._has_result = True
+
+    def _send_file(self, path: str, name: str, *, is_file: bool) -> None:
+        offset = 0
+        while True:
+            content = b""
+            if is_file:
+                with open(path, "rb") as file:
+                    file.seek(offset)
+                    content = file.read(LOG_PORTION_BYTES)
+            sent_at = now()
+            have = self._gateway.result(name, offset, content, is_file=is_file)
+            self._contact.answered(sent_at)
+            if have == offset + len(content) and len(content) < LOG_PORTION_BYTES:
+                return
+            offset = have
 
     def _is_due(self) -> bool:
         passed = time.monotonic() - self._sent_at

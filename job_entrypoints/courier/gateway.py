@@ -7,7 +7,7 @@ import json
 import ssl
 from urllib.parse import quote, urlsplit
 
-from job_entrypoints.contract import ATTEMPT_TOKEN_HEADER, ATTEMPTS_PATH, BUNDLE, NODE_HEADER, REPORT
+from job_entrypoints.contract import ATTEMPT_TOKEN_HEADER, ATTEMPTS_PATH, BUNDLE, NODE_HEADER, REPORT, RESULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +63,16 @@ class Gateway:
         try:
             found = json.loads(answer.read(_LONGEST_ANSWER))
             return {"have": int(found["have"]), "stop": found["stop"]}
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+            self.close()
+            raise Unreachable(f"{self.url} sent no answer of the platform: {error!r}") from error
+
+    def result(self, path: str, offset: int, content: bytes, *, is_file: bool) -> int:
+        """Send bytes of a file that the script has made. Returns how many the platform has. Raises as ``bundle`` does."""
+        what = f"{RESULT}?path={quote(path, safe='')}&offset={offset}&is_file={str(is_file).lower()}"
+        answer = self._ask("PUT", what, content, {"Content-Type": "application/octet-stream"}, _BUNDLE_SECONDS)
+        try:
+            return int(json.loads(answer.read(_LONGEST_ANSWER))["have"])
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             self.close()
             raise Unreachable(f"{self.url} sent no answer of the platform: {error!r}") from error

@@ -34,7 +34,8 @@ def start_script(attempt: Attempt, output: int, confine: Callable[[], None], san
     ``confine`` is called in the new process before it becomes the script, to put its limits in place; then it enters the
     sandbox, if there is one.
     """
-    for folder in (attempt.working_directory, attempt.path(NOTES_FOLDER)):
+    result = [attempt.result_folder] if attempt.makes_result else []
+    for folder in (attempt.working_directory, attempt.path(NOTES_FOLDER), *result):
         os.makedirs(folder, mode=0o700, exist_ok=True)
     temporary = _make_temporary_directory(attempt)
     command = _command(attempt)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from raylift.dataset_settings import DatasetSettings, S3Settings
+from raylift.domain.datasets.dataset import DataFile
 from raylift.domain.errors import EngineUnavailable, InvalidRequest
 from raylift.engines.datasets.blobs import Blobs, blobs_of, chunks_of
+from raylift.engines.datasets.profiling import profile_of
 from raylift.services.datasets.datasets import DatasetService
+from raylift.services.datasets.uploads import FileUploads
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 from raylift.supervisor.housekeeping import dataset_files
@@ -86,8 +91,10 @@ def test_all_files_are_listed_and_removed(blobs: Blobs, tmp_path: Path) -> None:
     assert [each.workspace for each in found] == ["credit", "default"]
     assert found[0].sha256 == two
     assert abs(found[0].changed_at - time.time()) < 3600
-    blobs.remove("credit", two)
-    blobs.remove("credit", two)
+    assert not blobs.remove("credit", two, unchanged_since=time.time() - 7200)
+    assert blobs.size("credit", two) == 3
+    assert blobs.remove("credit", two, unchanged_since=time.time() + 3600)
+    assert not blobs.remove("credit", two, unchanged_since=time.time() + 3600)
     assert [each.workspace for each in blobs.all()] == ["default"]
     with pytest.raises(FileNotFoundError):
         blobs.open("credit", two)
@@ -110,6 +117,49 @@ def test_bytes_without_a_version_go(
     service.delete("default", "churn")
     DatasetFiles(settings, store).remove_unused()
     assert list(blobs.all()) == []
+
+
+def test_file_that_a_client_is_about_to_use_is_kept(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = "http://127.0.0.1:9"
+    settings = PlatformSettings(
+        state_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/store.db", mlflow_url=nowhere, ray_dashboard_url=nowhere,
+        gateway_url=nowhere,
+    )  # fmt: skip
+    service, blobs = DatasetService(store, settings), blobs_of(settings)
+    sha256 = put(blobs, tmp_path, b"a\n1\n")
+    path = blobs.path("default", sha256)
+    assert path is not None
+    os.utime(path, (0, 0))
+    known = store.datasets.known_blobs
+
+    def known_before_the_client(workspace: str, names: list[str]) -> set[str]:
+        found = known(workspace, names)
+        assert service.uploads.state(workspace, sha256).complete
+        return found
+
+    monkeypatch.setattr(store.datasets, "known_blobs", known_before_the_client)
+    DatasetFiles(settings, store).remove_unused()
+    assert service.add("default", "churn", [("a.csv", sha256)], is_folder=False, by="ada")[1]
+    assert path.read_bytes() == b"a\n1\n"
+
+
+def test_part_that_vanishes_does_not_stop_the_removal_of_others(tmp_path: Path, settings: PlatformSettings) -> None:
+    uploads = FileUploads(tmp_path / "parts", blobs_of(settings), 100)
+    old = tmp_path / "parts" / "default" / "old"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (0, 0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "glob", lambda *_: iter([old.with_name("gone"), old]))
+        uploads.remove_old()
+    assert not old.exists()
+
+
+def test_profile_without_its_files_says_so() -> None:
+    def fetch(_: DataFile) -> BinaryIO:
+        raise OSError("the bucket is away")
+
+    assert "could not be fetched" in (profile_of([DataFile("a.csv", SHA, 5)], [None], fetch).note or "")
 
 
 def test_objects_of_a_bucket_are_registered(object_store: ObjectStore, settings: PlatformSettings, store: Store) -> None:

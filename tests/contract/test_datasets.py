@@ -8,7 +8,8 @@ import pytest
 
 from raylift.domain.datasets.dataset import DataFile, DatasetVersion, Profile, digest_of
 from raylift.domain.errors import DatasetInUse, DatasetNotFound
-from raylift.domain.job import DataInput, Job, JobState
+from raylift.domain.job import Job, JobState
+from raylift.domain.job_data import DataInput
 from raylift.domain.lease import Lease
 from raylift.store import Store
 from tests.contract.samples import NOW, add, after

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raylift.api.figures import Figure
+from raylift.api.order.jobs import After, DatasetReferenceView, OrderedJob
 from raylift.api.resources import RerunResources, ResourceRequest, ResourceView
 from raylift.api.rollouts.gates import PromoteRequest, PromotionView
 from raylift.api.sweeps import SweepRequest, Value
@@ -73,11 +74,16 @@ class TrainingUpload(BaseModel):
     data: Annotated[
         dict[str, str],
         Field(
-            description="Datasets by alias: `churn-train@3`, or `churn-train` for the newest version now. The local path of "
-            "`train` is in the variable RAYLIFT_DATA_TRAIN.",
+            description="Datasets by alias: `churn-train@3`, `churn-train` for the newest version now, or `job:ID` for what a "
+            "job makes. The local path of `train` is in the variable RAYLIFT_DATA_TRAIN.",
             examples=[{"train": "churn-train@3"}],
         ),
     ] = {}
+    after: After = []
+    output_dataset: Annotated[
+        str | None,
+        Field(description="Dataset that gets a version of the files which the script writes to the folder RAYLIFT_OUTPUT."),
+    ] = None
     args: Annotated[list[str], Field(description="The script's sys.argv[1:].")] = []
     timeout_seconds: Annotated[int, Field(description="Seconds the script may run; 60 to 3600 by default.")] = 600
     resources: ResourceRequest = ResourceRequest()
@@ -143,6 +149,7 @@ class RerunRequest(BaseModel):
     ] = {}
     resources: RerunResources = RerunResources()
     deploy: Annotated[bool | None, Field(description="Deploy the registered version.")] = None
+    after: After = []
     isolation: Isolation | None = None
     network: Network | None = None
     take_traffic: Annotated[
@@ -180,6 +187,9 @@ class UploadCheck(BaseModel):
     timeout_seconds: int
     isolation: Isolation
     network: Network
+    data: Annotated[dict[str, str], Field(description="Its datasets by alias: `name@3`, or `job:ID`.")] = {}
+    after: Annotated[list[str], Field(description="Jobs that have to complete before it.")] = []
+    output_dataset: Annotated[str | None, Field(description="Dataset that gets a version of its files.")] = None
     jobs: Annotated[int, Field(description="Number of jobs that it would make: of a sweep, one for each combination.")]
     nodes: Annotated[list[str], Field(description="Names of the nodes that could hold one job; empty while none is known.")]
     queue_position: Annotated[int, Field(description="Place of the first job by priority and age, from 1.")]
@@ -265,8 +275,9 @@ class JobDataView(BaseModel):
 
     alias: str
     name: str
-    version: int
+    version: Annotated[int | None, Field(description="null: the job of_job has yet to make it.")]
     digest: Annotated[str, Field(description="SHA-256 of its content.")]
+    of_job: Annotated[str | None, Field(description="Job that makes it.")] = None
     links: dict[str, str]
 
 
@@ -292,6 +303,10 @@ class JobView(JobSummary):
     environment: Annotated[dict[str, str], Field(description="Names of the variables; values are masked.")]
     secrets: Annotated[list[str], Field(description="Names of its secrets.")] = []
     data: Annotated[list[JobDataView], Field(description="Its datasets, as they were at its upload.")] = []
+    after: Annotated[list[OrderedJob], Field(description="Jobs directly before it.")] = []
+    followed_by: Annotated[list[OrderedJob], Field(description="Jobs directly after it.")] = []
+    output_dataset: Annotated[str | None, Field(description="Dataset that gets a version of its files.")] = None
+    output: Annotated[DatasetReferenceView | None, Field(description="The version that it has made.")] = None
     args: list[str]
     params: Annotated[dict[str, str], Field(description="Parameters without secrets.")] = {}
     timeout_seconds: int

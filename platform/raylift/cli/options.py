@@ -27,8 +27,21 @@ DataOption = Annotated[
     list[str] | None,
     typer.Option(
         "--data",
-        help="Dataset for the script, whose path is in RAYLIFT_DATA_ALIAS: NAME@3, or NAME for the newest; may be repeated.",
+        help="Dataset for the script, whose path is in RAYLIFT_DATA_ALIAS: NAME@3, NAME for the newest, or job:ID for what a "
+        "job makes; may be repeated.",
         metavar="ALIAS=NAME[@N]",
+    ),
+]
+AfterOption = Annotated[
+    list[str] | None,
+    typer.Option("--after", help="Job that has to complete before it starts; may be repeated.", metavar="JOB"),
+]
+OutputDatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output-dataset",
+        help="Dataset that gets a version of the files which the script writes to the folder RAYLIFT_OUTPUT.",
+        metavar="NAME",
     ),
 ]
 SecretOption = Annotated[

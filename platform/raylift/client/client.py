@@ -154,6 +154,8 @@ class Client(ClientParts):
         env: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
         data: Mapping[str, str] | None = None,
+        after: Iterable[str] | str = (),
+        output_dataset: str | None = None,
         args: Iterable[str] = (),
         cpus: float = 1.0,
         memory: int | str = "2GiB",
@@ -197,8 +199,10 @@ class Client(ClientParts):
                 index. None: the platform's setting.
             env: Environment variables of the script.
             secrets: Names of secrets of the platform. The script gets their variables; those in ``env`` have precedence.
-            data: Datasets by alias, as ``{"train": "churn-train@3"}``; without a version the newest. The script finds the local
-                path of each in ``RAYLIFT_DATA_TRAIN``.
+            data: Datasets by alias, as ``{"train": "churn-train@3"}``; without a version the newest; ``job:ID`` is what a job
+                makes. The script finds the local path of each in ``RAYLIFT_DATA_TRAIN``.
+            after: Ids of jobs that have to complete before it starts. If one fails, it ends without a start.
+            output_dataset: Dataset that gets a version of the files which the script writes to the folder ``RAYLIFT_OUTPUT``.
             args: ``sys.argv[1:]`` of the script.
             cpus: Logical CPUs, request and limit; fractions are allowed.
             memory: Bytes, or a string such as "4GiB".
@@ -247,6 +251,8 @@ class Client(ClientParts):
             env=env,
             secrets=secrets,
             data=data,
+            after=after,
+            output_dataset=output_dataset,
             args=args,
             cpus=cpus,
             memory=memory,

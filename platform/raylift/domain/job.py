@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from raylift.domain.batches.batch import BatchSpec
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
+from raylift.domain.job_data import DataInput, DatasetReference
 from raylift.domain.rollouts.gate import Gate
 
 
@@ -78,6 +79,7 @@ class Reason(StrEnum):
     WAITING_FOR_QUOTA = "waiting_for_quota"
     WAITING_FOR_NODE = "waiting_for_node"
     WAITING_FOR_SWEEP = "waiting_for_sweep"
+    WAITING_FOR_JOB = "waiting_for_job"
     BUILDING_ENVIRONMENT = "building_environment"
     SCRIPT_ERROR = "script_error"
     TIMEOUT = "timeout"
@@ -92,6 +94,8 @@ class Reason(StrEnum):
     REGISTRATION_ERROR = "registration_error"
     NO_MODEL_LOGGED = "no_model_logged"
     CANCELLED_BY_USER = "cancelled_by_user"
+    UPSTREAM_FAILED = "upstream_failed"
+    NO_OUTPUT = "no_output"
 
 
 class Origin(StrEnum):
@@ -187,19 +191,6 @@ class SchedulePart:
 
 
 @dataclass(frozen=True, slots=True)
-class DataInput:
-    """A version of a dataset that a job gets (raylift.domain.datasets)."""
-
-    alias: str
-    """Name in the job: the variable ``RAYLIFT_DATA_{ALIAS}`` has the local path."""
-    name: str
-    version: int
-    digest: str
-    follows_newest: bool = False
-    """The upload named no version. A schedule then takes the newest one at each run; a rerun does not."""
-
-
-@dataclass(frozen=True, slots=True)
 class RayRequest:
     """Request of a Ray client, kept to be returned as it was sent."""
 
@@ -213,7 +204,7 @@ class RayRequest:
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """The user's request. Never changes after the upload."""
+    """The user's request. It changes once at most: when the jobs before it have completed, with what they have made."""
 
     script_sha256: str
     script_name: str
@@ -271,6 +262,10 @@ class JobSpec:
     """Set for jobs that a schedule made. A rerun of one does not belong to the schedule."""
     batch: BatchSpec | None = None
     """Set for batches: their script predicts with a version, and registers nothing."""
+    after: tuple[str, ...] = ()
+    """Jobs of the workspace that have to complete before this one starts."""
+    output_dataset: str | None = None
+    """Dataset that gets a version of what the script writes to ``RAYLIFT_OUTPUT``."""
 
     @property
     def account(self) -> str:
@@ -333,6 +328,8 @@ class Job:
     mlflow_run_id: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     model_version: str | None = None
+    output: DatasetReference | None = None
+    """Version of the dataset that it has made."""
 
     @property
     def status(self) -> JobStatus:

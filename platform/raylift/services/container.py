@@ -34,6 +34,7 @@ from raylift.services.models.quality import QualityService
 from raylift.services.models.registry import ModelService
 from raylift.services.monitoring.monitors import MonitorService
 from raylift.services.monitoring.reports import DriftReports
+from raylift.services.order.job_order import JobOrder
 from raylift.services.ports import Clock, Cluster, Registry, utc_now
 from raylift.services.ray_api.jobs import RayJobsService
 from raylift.services.ray_api.packages import RayPackages
@@ -63,6 +64,7 @@ class Services:
     secrets: SecretService
     datasets: DatasetService
     training: TrainingService
+    order: JobOrder
     sweeps: SweepService
     schedules: ScheduleService
     batches: BatchService
@@ -116,7 +118,7 @@ class Services:
     ) -> Self:
         capacity = Capacity(cluster, [kind.node_type for kind in settings.node_types])
         logs = JobLogs(store, settings.attempts_dir)
-        secrets = SecretService(store, clock=clock)
+        secrets, order = SecretService(store, clock=clock), JobOrder(store)
         data, datasets = JobData(store, settings), DatasetService(store, settings, clock=clock)
         reports = ReportService(store, registry, settings.reports, settings.mlflow_url, clock=clock)
         uploads = UploadChecks(
@@ -125,6 +127,7 @@ class Services:
             secrets.check,
             settings.environments.http_hosts,
             data=data,
+            order=order,
             check_script=reports.check_script,
         )
         holdings = ClusterHoldings(store, capacity, settings.attempts_dir)
@@ -137,6 +140,7 @@ class Services:
             capacity=capacity,
             secrets=secrets,
             data=data,
+            order=order,
             reasons=reasons,
             attempts_dir=settings.attempts_dir,
             batches_dir=settings.batches_dir,
@@ -153,11 +157,16 @@ class Services:
             secrets=secrets,
             datasets=datasets,
             training=training,
+            order=order,
             sweeps=SweepService(store, training, quotas=settings.jobs.quotas, reasons=reasons, clock=clock),
             schedules=ScheduleService(
                 store, ScheduledJobs(store, settings, secrets, BatchSpecs(store, registry, settings).renewed), clock=clock
             ),
             batches=BatchService(store, registry, training, settings, capacity=capacity, secrets=secrets, clock=clock),
+            schedules=ScheduleService(store, ScheduledJobs(store, settings, secrets), clock=clock),
+            batches=BatchService(
+                store, registry, training, settings, capacity=capacity, secrets=secrets, order=order, clock=clock
+            ),
             webhooks=WebhookService(store, settings.webhooks, clock=clock),
             ray_jobs=RayJobsService(store, uploads, training, packages, logs),
             ray_packages=packages,

@@ -9,6 +9,7 @@ from raylift.store.engine.key_ring import KeyRing
 from raylift.store.engine.transactions import Database
 from raylift.store.repositories.audit import AuditRepository
 from raylift.store.repositories.data.datasets import DatasetRepository
+from raylift.store.repositories.data.job_order import JobOrderRepository
 from raylift.store.repositories.deployments import DeploymentRepository
 from raylift.store.repositories.feedback import FeedbackRepository
 from raylift.store.repositories.finished_jobs import HistoryRepository
@@ -45,6 +46,7 @@ class Store:
         self.deployments = DeploymentRepository(self._database)
         self.feedback = FeedbackRepository(self._database)
         self.changes = Changes(self._database)
+        self.order = JobOrderRepository(self._database)
         self.history = HistoryRepository(self._database)
         self.keys = KeyRepository(self._database)
         self.workspaces = WorkspaceRepository(self._database)

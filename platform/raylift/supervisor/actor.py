@@ -138,6 +138,7 @@ def _assemble(settings: PlatformSettings) -> Any:
     from raylift.supervisor.monitors.quality_watch import QualityWatch
     from raylift.supervisor.monitors.watch import MonitorWatch
     from raylift.supervisor.nodes.requests import NodeRequests
+    from raylift.supervisor.order.release import JobReleases
     from raylift.supervisor.periodic import periodic_tasks
     from raylift.supervisor.rollouts.execute import RolloutExecutor
     from raylift.supervisor.rollouts.gates import GateExecutor
@@ -182,7 +183,19 @@ def _assemble(settings: PlatformSettings) -> Any:
     )
     traffic, quality = TrafficService(store, registry), QualityService(store, registry, settings.payloads_dir)
     subjects = Subjects(
-        starter=JobStarter(settings, store, cluster, view, ray_view, jobs, placement, gangs, job_tasks, monotonic),
+        starter=JobStarter(
+            settings,
+            store,
+            cluster,
+            view,
+            ray_view,
+            jobs,
+            JobReleases(store, settings, _now),
+            placement,
+            gangs,
+            job_tasks,
+            monotonic,
+        ),
         watcher=JobWatcher(settings, view, ray_view, jobs, adoption, job_tasks, _now),
         sweeps=SweepExecutor(settings, store, SweepRuns(settings.mlflow_url), tracking, registry, _now),
         deployments=deployments,

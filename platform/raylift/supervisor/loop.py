@@ -85,7 +85,7 @@ class Supervisor:
         self._timer.found(news=changed)
         # Separately: running jobs are watched also while the nodes are unknown, and the other way round.
         self._try(subjects.watcher.watch, lease)
-        if changed or view.cancelled:
+        if changed or view.cancelled or view.released:
             self._try(starter.start, lease)
         if changed:
             deployments.notice_change()

@@ -26,6 +26,8 @@ class StoreView:
         """Queued jobs whose cancellation was requested."""
         self.waiting: list[QueuedJob] = []
         """First queued jobs of each owner that an empty node could hold."""
+        self.released: list[Job] = []
+        """Jobs that came after others, all of which have ended, or one has failed."""
         self.sweeps: list[Sweep] = []
         """Sweeps with a step to take."""
         self.jobs_wait = False
@@ -57,6 +59,7 @@ class StoreView:
         self.cancelled = [job for job in self._store.jobs.cancelling() if job.state is JobState.QUEUED]
         admitted = {job.job_id for job in self.active}
         self.waiting = [job for job in waiting if job.job_id not in admitted]
+        self.released = self._store.order.due() if self.jobs_wait else []
         self.sweeps = self._store.sweeps.due()
         self._mark = mark
         return True

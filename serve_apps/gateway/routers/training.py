@@ -242,6 +242,7 @@ def _changes(asked: RerunRequest) -> RerunChanges:
         gpus=wanted.gpus,
         workers=workers_of(wanted.workers),
         deploy=asked.deploy,
+        after=asked.after,
         take_traffic=asked.take_traffic,
         isolation=Isolation(asked.isolation) if asked.isolation else None,
         network=Network(asked.network) if asked.network else None,

@@ -29,7 +29,7 @@ _MAX_PARTS: Final = 2000
 _SCRIPT: Final = "script"
 _REQUIREMENTS_FILE: Final = "requirements_file"
 _JSON_OBJECTS: Final = frozenset({"environment", "tags", "resources", "sweep", "params", "data", "promote"})
-_LISTS: Final = frozenset({"requirements", "args", "secrets"})
+_LISTS: Final = frozenset({"requirements", "args", "secrets", "after"})
 _PROJECT: Final = "project"
 _OF_SINGLE_SCRIPTS: Final = ("script_content", "script_name", "script_encoding")
 
@@ -212,6 +212,7 @@ FORM_SCHEMA: Final[dict[str, Any]] = {
         "requirements_file": {"type": "string", "format": "binary", "description": "A requirements.txt."},
         "args": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
         "secrets": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
+        "after": {"type": "array", "items": {"type": "string"}, "description": "Repeated, or one JSON list."},
         **{name: {"type": "string", "description": "A JSON object."} for name in sorted(_JSON_OBJECTS)},
         **{name: {"type": "integer"} for name in ("timeout_seconds", "max_retries", "priority")},
         **{name: {"type": "boolean"} for name in ("autolog", "deploy", "take_traffic")},

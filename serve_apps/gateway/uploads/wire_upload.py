@@ -54,6 +54,8 @@ def upload_request(
         environment=upload.environment,
         secrets=tuple(upload.secrets),
         data=upload.data,
+        after=tuple(upload.after),
+        output_dataset=upload.output_dataset,
         args=tuple(upload.args),
         timeout_seconds=upload.timeout_seconds,
         resources=Resources(asked.cpus, parse_bytes(asked.memory), asked.gpus, workers_of(asked.workers)),

@@ -11,6 +11,7 @@ from raylift.api.jobs.batches import (
     BatchSummary,
     BatchView,
 )
+from raylift.domain.batches.batch import BatchSpec
 from raylift.domain.job import Job, JobStatus
 from raylift.engines.batches.directory import BatchProgress, BatchResult
 from raylift.services.batches.batches import Batch
@@ -18,15 +19,16 @@ from serve_apps.gateway.http.paths import batch_links
 from serve_apps.gateway.views.jobs import duration
 
 
-def batch_accepted(job: Job, model_name: str, version: str) -> BatchAccepted:
+def batch_accepted(job: Job, spec: BatchSpec) -> BatchAccepted:
     """Answer a request. A repeated one gets the same answer."""
+    named = f"version {spec.version}" if spec.version else f"the version that {spec.version_of} registers"
     return BatchAccepted(
         batch_id=job.job_id,
         status=JobStatus.QUEUED,
-        model_name=model_name,
-        model_version=version,
+        model_name=spec.model_name,
+        model_version=spec.shown_version,
         created_at=job.created_at,
-        message=f"The batch is queued, with {model_name} version {version}; follow it at links.self.",
+        message=f"The batch is queued, with {spec.model_name} {named}; follow it at links.self.",
         links=batch_links(job.job_id, is_kept=False, has_rejected=False),
     )
 
@@ -40,7 +42,7 @@ def batch_summary(batch: Batch, now: datetime) -> BatchSummary:
         reason=job.shown_reason,
         message=job.message,
         model_name=spec.model_name,
-        model_version=spec.version,
+        model_version=spec.shown_version,
         alias=spec.alias,
         input=spec.input,
         output=spec.output,

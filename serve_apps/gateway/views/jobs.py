@@ -22,13 +22,15 @@ from raylift.api.training import (
     UploadCheck,
     UsageView,
 )
-from raylift.domain.job import STATUS_OF, Attempt, DataInput, Event, Job, JobState, JobStatus, Reason, Resources, Usage
+from raylift.domain.job import STATUS_OF, Attempt, Event, Job, JobState, JobStatus, Reason, Resources, Usage
+from raylift.domain.job_data import DataInput
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.domain.rollouts.gate import Gate, Promotion
 from raylift.engines.environments.uv.process import Downloads
 from raylift.services.jobs.training import JobDetails
 from raylift.services.uploads.dry_run import DryRun
 from serve_apps.gateway.http.paths import job_links, route_path
+from serve_apps.gateway.views.job_order import ordered, output_view
 
 _SUMMARY_METRICS: Final = 3
 MASK: Final = "***"
@@ -65,6 +67,9 @@ def upload_check(found: DryRun) -> UploadCheck:
         timeout_seconds=spec.timeout_seconds,
         isolation=spec.isolation.value,
         network=spec.network.value,
+        data={each.alias: f"{each.name}@{each.version}" if each.version else f"job:{each.of_job}" for each in spec.data},
+        after=list(spec.after),
+        output_dataset=spec.output_dataset,
         jobs=found.jobs,
         nodes=list(found.nodes),
         queue_position=found.queue_position,
@@ -139,6 +144,10 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
         environment=dict.fromkeys(spec.environment, MASK),
         secrets=list(spec.secrets),
         data=[data_view(each) for each in spec.data],
+        after=ordered(details.neighbours.before) if details.neighbours else [],
+        followed_by=ordered(details.neighbours.after) if details.neighbours else [],
+        output_dataset=spec.output_dataset,
+        output=output_view(job.output),
         args=list(spec.args),
         params=dict(spec.params),
         timeout_seconds=spec.timeout_seconds,
@@ -160,8 +169,19 @@ def job_view(details: JobDetails, now: datetime) -> JobView:
 
 
 def data_view(data: DataInput) -> JobDataView:
-    links = {"version": paths.dataset_version(data.name, data.version), "dataset": paths.dataset(data.name)}
-    return JobDataView(alias=data.alias, name=data.name, version=data.version, digest=data.digest, links=links)
+    links = {"dataset": paths.dataset(data.name)}
+    if data.version:
+        links["version"] = paths.dataset_version(data.name, data.version)
+    if data.of_job:
+        links["job"] = paths.job(data.of_job)
+    return JobDataView(
+        alias=data.alias,
+        name=data.name,
+        version=data.version or None,
+        digest=data.digest,
+        of_job=data.of_job,
+        links=links,
+    )
 
 
 def _promotion(gate: Gate | None, promotion: Promotion | None) -> PromotionView | None:

@@ -11,7 +11,9 @@ import pytest
 
 from job_entrypoints.linux.landlock import ABI_OF_SCOPES, abi_version
 from raylift.domain.datasets.dataset import DatasetVersion
-from raylift.domain.job import DataInput, Isolation
+from raylift.domain.job import Isolation
+from raylift.domain.job_data import DataInput
+from raylift.engines.datasets.results import ResultRefused
 from raylift.services.datasets.datasets import DatasetService
 from tests.integration.remote_attempts.conftest import World
 
@@ -67,4 +69,37 @@ def test_data_that_the_platform_lost_ends_the_attempt(world: World) -> None:
     ended = world.ended(node)
     assert ended["outcome"] == "data_error"
     assert "has changed since it was added" in ended["message"]
+    node.wait()
+
+
+RESULT = """
+import os
+folder = os.environ["RAYLIFT_OUTPUT"]
+os.makedirs(folder + "/sub")
+open(folder + "/large.bin", "wb").write(bytes(2_500_000))
+open(folder + "/sub/b.csv", "w").write("x")
+"""
+
+
+def test_result_comes_over_http_before_the_end(world: World) -> None:
+    job = world.job(RESULT, output_dataset="made")
+    node = world.run(job)
+    assert world.ended(node)["outcome"] == "exited", world.output(node)
+    version = DatasetService(world.store, world.settings).add_result(
+        "default", "made", world.directory(job).result(), by="ada", job_id=job.job_id
+    )
+    assert version is not None
+    files = DatasetService(world.store, world.settings).files(version)
+    assert [(file.path, file.size_bytes) for file in files] == [("large.bin", 2_500_000), ("sub/b.csv", 1)]
+    node.wait()
+
+
+def test_link_in_a_result_of_another_node_is_refused(world: World) -> None:
+    job = world.job('import os; os.symlink("/etc/hostname", os.environ["RAYLIFT_OUTPUT"] + "/link")', output_dataset="made")
+    node = world.run(job)
+    assert world.ended(node)["outcome"] == "exited", world.output(node)
+    with pytest.raises(ResultRefused, match="'link' is a link"):
+        DatasetService(world.store, world.settings).add_result(
+            "default", "made", world.directory(job).result(), by="ada", job_id=job.job_id
+        )
     node.wait()

@@ -65,8 +65,9 @@ async def test_writing_methods_have_a_verb_in_the_audit(keyed: KeyedPlatform) ->
     }
     # They begin a sign-in, or put a valid key into a cookie. The exchange for a key has a verb.
     sign_in = {("POST", f"/mlops/auth/{step}") for step in ("device", "page", "session")}
-    # Wrappers on other nodes send their log and usage, which no person does. Parts of a file become a dataset's version later.
-    parts = {("POST", "/mlops/attempts/no-submission-id/report"), ("PUT", "/mlops/datasets/files/no-sha256")}
+    # Wrappers on other nodes send their log, usage and files, which no person does. Parts of a file become a version later.
+    wrappers = {("POST", "/mlops/attempts/no-submission-id/report"), ("PUT", "/mlops/attempts/no-submission-id/result")}
+    parts = {*wrappers, ("PUT", "/mlops/datasets/files/no-sha256")}
     assert silent == sign_in | parts
 
 

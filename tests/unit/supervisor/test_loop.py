@@ -32,6 +32,7 @@ from raylift.supervisor.jobs.ray_snapshot import RayView
 from raylift.supervisor.jobs.start_jobs import JobStarter
 from raylift.supervisor.jobs.watch_jobs import JobTasks, JobWatcher
 from raylift.supervisor.loop import Subjects, Supervisor
+from raylift.supervisor.order.release import JobReleases
 from raylift.supervisor.periodic import PeriodicTask
 from raylift.supervisor.serial_tasks import TaskThreads
 from raylift.supervisor.store_view import StoreView
@@ -132,7 +133,17 @@ class Bench:
         jobs, job_tasks = cast("Any", self.hands), JobTasks(tasks, ray_view)
         gangs = Gangs(settings, self.store, FakeGroups(), placement)
         self.starter = JobStarter(
-            settings, self.store, unused, self.view, ray_view, jobs, placement, gangs, job_tasks, monotonic
+            settings,
+            self.store,
+            unused,
+            self.view,
+            ray_view,
+            jobs,
+            JobReleases(self.store, settings, lambda: NOW),
+            placement,
+            gangs,
+            job_tasks,
+            monotonic,
         )
         self.watcher = JobWatcher(settings, self.view, ray_view, jobs, unused, job_tasks, lambda: NOW)
         self.deployments = DeploymentReconciler(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from raylift.api.figures import Figure
+from raylift.api.order.jobs import After
 from raylift.api.resources import ResourceRequest
 
 FileFormat = Literal["parquet", "csv", "jsonl"]
@@ -35,7 +36,11 @@ class BatchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     model_name: str
-    model_version: Annotated[str | None, Field(description="null, and no alias: the newest version that loads.")] = None
+    model_version: Annotated[
+        str | None,
+        Field(description="`job:ID` is the version that a job registers. null, and no alias: the newest version that loads."),
+    ] = None
+    after: After = []
     alias: Annotated[str | None, Field(description="An MLflow alias. The batch keeps the version that it names now.")] = None
     input: Annotated[str | None, Field(description=_INPUT)] = None
     output: Annotated[str | None, Field(description=_OUTPUT)] = None

@@ -8,12 +8,14 @@ import typer
 
 from raylift.api import paths
 from raylift.api.jobs.diff import JobDiff
+from raylift.api.order.jobs import GraphJob, JobGraph
 from raylift.api.training import EventList, JobPage, JobSummary, JobView
 from raylift.cli.jobs.diff import print_diff
 from raylift.cli.jobs.following import detaching, print_lines, say_outcome
 from raylift.cli.jobs.train import announce
 from raylift.cli.names import JobArgument, complete_job
 from raylift.cli.options import (
+    AfterOption,
     CursorOption,
     DataOption,
     IsolationOption,
@@ -149,6 +151,7 @@ def rerun(
     worker_strategy: WorkerStrategyOption = None,
     isolation: IsolationOption = None,
     network: NetworkOption = None,
+    after: AfterOption = None,
     no_deploy: Annotated[bool, typer.Option("--no-deploy", help="Register the version without deploying it.")] = False,
     take_traffic: Annotated[
         bool, typer.Option("--take-traffic", help="Let the new version answer requests that name only the model.")
@@ -172,6 +175,7 @@ def rerun(
         memory=memory,
         workers=workers_of(workers, worker_cpus, worker_memory, worker_gpus, worker_strategy),
         deploy=False if no_deploy else None,
+        after=after or [],
         take_traffic=take_traffic,
         isolation=isolation,
         network=network,
@@ -193,6 +197,29 @@ def diff(
 ) -> Any:
     """Show the differences of job B from job A. Values of environment variables are compared, but never shown."""
     return session.client.request("GET", paths.job_diff(first, second))
+
+
+def _print_graph(graph: JobGraph) -> None:
+    before = {job.job_id: [edge.before for edge in graph.edges if edge.after == job.job_id] for job in graph.jobs}
+    rows = [
+        (f"{'> ' if job.job_id == graph.job_id else ''}{job.job_id}", job.status, _makes(job), ", ".join(before[job.job_id]))
+        for job in graph.jobs
+    ]
+    print_table(("job", "status", "made", "after"), rows)
+    if graph.is_cut:
+        say("There are more jobs.")
+
+
+def _makes(job: GraphJob) -> str:
+    made = f"{job.output.name}@{job.output.version}" if job.output else ""
+    version = f"{job.model_name} v{job.model_version}" if job.model_version and job.kind == "train" else ""
+    return ", ".join(filter(None, (made, version))) or "-"
+
+
+@command(app, "graph", JobGraph, _print_graph)
+def graph(session: Session, job_id: JobArgument) -> Any:
+    """List the jobs before and after one, in an order in which they run, with what they have made."""
+    return session.client.request("GET", paths.job(job_id, "graph"))
 
 
 @command(app, "delete")
@@ -247,7 +274,10 @@ def _facts(job: JobView) -> list[tuple[str, object]]:
         ("metrics", pairs(job.metrics)),
         ("script", job.entrypoint or job.script_name),
         ("project", job.project_sha256),
-        ("data", ", ".join(f"{each.alias}={each.name}@{each.version}" for each in job.data)),
+        ("data", ", ".join(f"{each.alias}={each.name}@{each.version or f'({each.of_job})'}" for each in job.data)),
+        ("after", ", ".join(f"{each.job_id} ({each.status})" for each in job.after)),
+        ("followed by", ", ".join(f"{each.job_id} ({each.status})" for each in job.followed_by)),
+        ("makes", f"{job.output.name}@{job.output.version}" if job.output else job.output_dataset),
         ("arguments", " ".join(job.args)),
         ("requirements", ", ".join(job.requirements)),
         ("from", job.requirements_source),

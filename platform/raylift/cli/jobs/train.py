@@ -32,9 +32,11 @@ from raylift.cli.jobs.sweep_options import (
 )
 from raylift.cli.jobs.sweep_table import announce_sweep, follow_sweep
 from raylift.cli.options import (
+    AfterOption,
     DataOption,
     IsolationOption,
     NetworkOption,
+    OutputDatasetOption,
     ParamOption,
     RequirementsFileOption,
     RequirementsOption,
@@ -83,6 +85,8 @@ def train(
     ] = None,
     secret: SecretOption = None,
     data: DataOption = None,
+    after: AfterOption = None,
+    output_dataset: OutputDatasetOption = None,
     arg: Annotated[
         list[str] | None, typer.Option("--arg", help="Argument of the script; may be repeated.", metavar="TEXT")
     ] = None,
@@ -162,6 +166,8 @@ def train(
                 env=env,
                 secret=secret,
                 data=data,
+                after=after or [],
+                output_dataset=output_dataset,
                 arg=arg,
                 cpus=cpus,
                 memory=memory,

@@ -13,7 +13,7 @@ from raylift.api.training import AttemptList, AttemptView, EventList, EventView,
 from raylift.client.http.connection import Connection
 from raylift.client.http.errors import RayliftError
 from raylift.client.jobs.log_stream import follow_log
-from raylift.client.jobs.upload import workers_field
+from raylift.client.jobs.upload import ids_of, workers_field
 from raylift.client.jobs.waiting import is_final, wait_until_final
 from raylift.client.notebook.html import job_html
 from raylift.client.notebook.widgets import WidgetDisplay, has_widgets
@@ -247,6 +247,7 @@ class Job:
         gpus: float | None = None,
         workers: int | Mapping[str, Any] | None = None,
         deploy: bool | None = None,
+        after: Iterable[str] | str = (),
         take_traffic: bool = False,
         isolation: Literal["sandbox", "cluster"] | None = None,
         network: Literal["full", "mlflow-only", "none"] | None = None,
@@ -267,6 +268,7 @@ class Job:
             gpus: Logical GPUs.
             workers: Replaces the workers, as in ``Client.train``.
             deploy: Deploy the registered version.
+            after: Ids of jobs that have to complete before it starts.
             take_traffic: True lets the new version answer requests that name only the model. False: another version that
                 answers them now continues.
             isolation: "sandbox" or "cluster".
@@ -283,6 +285,7 @@ class Job:
             "data": dict(data or {}),
             "resources": {name: value for name, value in resources.items() if value is not None},
             "deploy": deploy,
+            "after": ids_of(after) or None,
             "take_traffic": take_traffic or None,
             "isolation": isolation,
             "network": network,

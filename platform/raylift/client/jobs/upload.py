@@ -23,6 +23,8 @@ class TrainOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     secrets: Iterable[str]
     data: Mapping[str, str] | None
+    after: Iterable[str] | str
+    output_dataset: str | None
     args: Iterable[str]
     cpus: float
     memory: int | str
@@ -64,6 +66,8 @@ def training_fields(
     env: Mapping[str, str] | None = None,
     secrets: Iterable[str] = (),
     data: Mapping[str, str] | None = None,
+    after: Iterable[str] | str = (),
+    output_dataset: str | None = None,
     args: Iterable[str] = (),
     cpus: float = 1.0,
     memory: int | str = "2GiB",
@@ -105,10 +109,17 @@ def training_fields(
         "params": dict(params) if params else None,
         "secrets": list(secrets) or None,
         "data": dict(data) if data else None,
+        "after": ids_of(after) or None,
+        "output_dataset": output_dataset,
         "register": register,
         "torch_backend": torch_backend,
     }
     return fields | {name: value for name, value in optional.items() if value is not None}
+
+
+def ids_of(jobs: Iterable[str] | str) -> list[str]:
+    """Return the ids of jobs as a list; one may be given alone."""
+    return [jobs] if isinstance(jobs, str) else list(jobs)
 
 
 def workers_field(workers: int | Mapping[str, Any] | None) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from raylift.domain.jobs_order import JOB_PREFIX
+
 SCRIPT_NAME: Final = "batch.py"
 SCRIPT: Final = '''"""Runs a batch: predicts for the rows of files, as its order says (docs/guides/batches.md)."""
 
@@ -48,6 +50,8 @@ class BatchSpec:
     model_name: str
     version: str
     output_format: Format
+    version_of: str | None = None
+    """Job that registers the version. Until it has completed, ``version`` is empty."""
     alias: str | None = None
     input: str | None = None
     """File, folder or pattern on the platform's machine, or ``s3://``. None: files that were uploaded."""
@@ -87,6 +91,11 @@ def _filled(location: str | None, moment: datetime) -> str | None:
     for name, form in _FIELDS.items():
         location = None if location is None else location.replace(name, moment.strftime(form))
     return location
+
+    @property
+    def shown_version(self) -> str:
+        """The version, or ``job:ID`` while that job has yet to register it."""
+        return self.version or f"{JOB_PREFIX}{self.version_of}"
 
 
 _OF_SUFFIX: Final[Mapping[str, Format]] = {

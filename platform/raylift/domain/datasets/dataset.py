@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from raylift.domain.job import DataInput
+from raylift.domain.job_data import DataInput
 
 ALIAS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 """Form of the name that a job gives to a dataset: its upper case ends the name of a variable."""

@@ -21,6 +21,7 @@ from job_entrypoints.contract import (
     ORIGIN_RAY,
     OUTPUT_FILE,
     PROGRESS_FILE,
+    RESULT_FOLDER,
     SANDBOX,
     SOURCE_FOLDER,
     STOP_FILE,
@@ -176,6 +177,14 @@ class AttemptDirectory:
         """The file of the script's output. It may not exist yet."""
         return self.path / OUTPUT_FILE
 
+    def result(self) -> Path:
+        """The folder of files that become a version of a dataset. It may not exist, and have anything in it."""
+        return self.path / RESULT_FOLDER
+
+    def remove_result(self) -> None:
+        """Remove the files that the platform has kept as a dataset. Safe to repeat."""
+        _remove_tree(self.result())
+
     def changed_at(self) -> float:
         """Time at which a file was last made or replaced in it, in seconds since the epoch; 0 if it is gone."""
         try:
@@ -189,7 +198,7 @@ class AttemptDirectory:
 
     def remove_working_files(self) -> bool:
         """Remove the working directory and temporary files, not the log. Returns true if there were any."""
-        found = [path for path in (self.path / WORK_FOLDER, self.path / TEMPORARY_FOLDER) if path.exists()]
+        found = [path for path in (self.path / WORK_FOLDER, self.path / TEMPORARY_FOLDER, self.result()) if path.exists()]
         for path in found:
             _remove_tree(path)
         return bool(found)
@@ -304,6 +313,7 @@ def _attempt_record(
         "memory_bytes": spec.resources.memory_bytes,
         "gpus": spec.resources.gpus,
         "environment_lock": list(job.environment_lock or ()),
+        "makes_result": spec.output_dataset is not None and spec.batch is None,
         "stop_grace_seconds": settings.stop_grace_seconds,
         "contact_seconds": settings.contact_seconds,
         "max_log_bytes": settings.max_log_bytes,

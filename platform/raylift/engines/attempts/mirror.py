@@ -112,6 +112,36 @@ class Mirror:
         finally:
             os.close(file)
 
+    def take_result(self, path: str, offset: int, content: bytes, limit: int) -> int:
+        """Write bytes of a file that the script has made. Returns how many of it are here.
+
+        Bytes that are here already are left out; bytes that begin after them are not taken, so the courier goes back. A file
+        over the limit is cut behind it: it will be refused.
+        """
+        file = os.open(self._place_of_result(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file).st_size
+            if size > limit:
+                return offset + len(content)
+            new = content[size - offset :] if offset <= size else b""
+            _write_at(file, new, size)
+            return size + len(new)
+        finally:
+            os.close(file)
+
+    def refuse_result(self, path: str) -> None:
+        """Note that the script has left a link there, or something else that no dataset takes: a link to nothing."""
+        place = self._place_of_result(path)
+        place.unlink(missing_ok=True)
+        place.symlink_to("of another node")
+
+    def _place_of_result(self, path: str) -> Path:
+        os.utime(self._path / CONTACT_FILE)
+        place = self._directory.result() / path
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place
+
     def contact(self) -> Contact | None:
         """Return the contact; None where the attempt's wrapper sees its directory."""
         return contact_with(self._path)

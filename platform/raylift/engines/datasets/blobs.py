@@ -47,7 +47,9 @@ class Blobs(Protocol):
         """Return the file's path on the platform's machine; None where it has none."""
         ...
 
-    def remove(self, workspace: str, sha256: str) -> None: ...
+    def remove(self, workspace: str, sha256: str, *, unchanged_since: float) -> bool:
+        """Remove a file that was not stored again, or meant for a new version, since a time. Returns False where it was."""
+        ...
 
     def all(self) -> Iterator[Blob]: ...
 
@@ -84,8 +86,15 @@ class DirectoryBlobs:
     def path(self, workspace: str, sha256: str) -> Path | None:
         return self._file(workspace, sha256)
 
-    def remove(self, workspace: str, sha256: str) -> None:
-        self._file(workspace, sha256).unlink(missing_ok=True)
+    def remove(self, workspace: str, sha256: str, *, unchanged_since: float) -> bool:
+        file = self._file(workspace, sha256)
+        try:
+            if file.stat().st_mtime > unchanged_since:
+                return False
+            file.unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def all(self) -> Iterator[Blob]:
         for file in self._root.glob("*/??/*"):
@@ -118,8 +127,13 @@ class S3Blobs:
     def path(self, workspace: str, sha256: str) -> Path | None:
         return None
 
-    def remove(self, workspace: str, sha256: str) -> None:
-        self._s3.remove(self._address(workspace, sha256))
+    def remove(self, workspace: str, sha256: str, *, unchanged_since: float) -> bool:
+        address = self._address(workspace, sha256)
+        found = self._s3.info(address)
+        if found is None or found.changed_at > unchanged_since:
+            return False
+        self._s3.remove(address)
+        return True
 
     def all(self) -> Iterator[Blob]:
         for found in self._s3.below(self._base):

@@ -53,6 +53,12 @@ def profile_of(
             paths = [_fetched(fetch(file), Path(folder, str(index))) for index, file in enumerate(files)]
         named = [(file.path, str(path)) for file, path in zip(files, paths, strict=True)]
         return _run(named, folder, [str(path) for path in within], [str(path) for path in protected])
+            try:
+                paths = [_fetched(fetch(file), Path(folder, str(index))) for index, file in enumerate(files)]
+            except OSError as error:
+                log.warning("the files of a profile cannot be fetched: %s", error)
+                return Profile(note="Not profiled: its files could not be fetched from the object store.")
+        return _run([(file.path, str(path)) for file, path in zip(files, paths, strict=True)], folder)
 
 
 def _fetched(source: BinaryIO, target: Path) -> Path:
@@ -80,6 +86,9 @@ def _run(named: list[tuple[str, str]], folder: str, within: list[str], protected
         return _PROFILE.validate_python(found)
     except subprocess.TimeoutExpired:
         return Profile(note=f"Not profiled: it took longer than {_SECONDS:.0f} s.")
+    except ValueError as error:
+        log.warning("a profile cannot be read: %s", error)
+        return Profile(note="Not profiled: reading its files gave no description of them.")
     except subprocess.CalledProcessError as error:
         log.warning("a profile failed with code %s: %s", error.returncode, error.stderr.decode("utf-8", "replace")[-2000:])
         return Profile(note="Not profiled: reading its files took too much memory or time, or failed.")

@@ -24,7 +24,9 @@ class BatchRequest:
     owner: str
     workspace: str
     version: str | None = None
+    """A number, or ``job:ID`` for the version that a job registers."""
     alias: str | None = None
+    after: Sequence[str] = ()
     input: str | None = None
     uploads: Sequence[UploadedFile] = ()
     output: str | None = None

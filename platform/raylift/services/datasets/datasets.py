@@ -15,6 +15,7 @@ from raylift.domain.project import UnsafePath, checked_path
 from raylift.domain.quantities import format_bytes
 from raylift.engines.datasets.blobs import CHUNK_BYTES, Blobs, blobs_of, chunks_of
 from raylift.engines.datasets.profiling import profile_of
+from raylift.engines.datasets.results import copy_in, files_below
 from raylift.engines.datasets.s3 import S3, SCHEME
 from raylift.engines.datasets.sources import SourceRefused, Sources
 from raylift.services.datasets.uploads import FileUploads
@@ -33,6 +34,7 @@ class DatasetService:
     def __init__(self, store: Store, settings: PlatformSettings, *, clock: Clock = utc_now) -> None:
         self._store = store
         self._limits = settings.datasets
+        self._drafts = settings.uploads_dir
         self._blobs: Blobs = blobs_of(settings)
         self._sources = Sources(
             settings.jobs.readable_paths,
@@ -52,7 +54,6 @@ class DatasetService:
         *,
         is_folder: bool,
         by: str,
-        job_id: str | None = None,
     ) -> tuple[DatasetVersion, bool]:
         """Add a version of uploaded files, given as pairs of path and SHA-256.
 
@@ -63,7 +64,7 @@ class DatasetService:
             InvalidRequest: the name or a path is invalid, or a file has not been uploaded.
             TooLarge: the version is over a limit.
         """
-        errors = [*_check_name(name), *_check_paths([path for path, _ in files], is_folder)]
+        errors = [*check_name(name), *_check_paths([path for path, _ in files], is_folder)]
         if errors:
             raise InvalidRequest.of(*errors)
         self._check_count(len(files))
@@ -76,7 +77,7 @@ class DatasetService:
             found.append(DataFile(path, sha256, state.have))
         if errors:
             raise InvalidRequest.of(*errors)
-        return self._store_version(workspace, name, found, is_folder=is_folder, by=by, job_id=job_id)
+        return self._store_version(workspace, name, found, is_folder=is_folder, by=by)
 
     def register(self, workspace: str, name: str, address: str, *, by: str) -> tuple[DatasetVersion, bool]:
         """Add a version of files that stay where they are. All bytes are read once, for their SHA-256.
@@ -86,7 +87,7 @@ class DatasetService:
             TooLarge: the version is over a limit.
             EngineUnavailable: the files cannot be read now.
         """
-        errors = list(_check_name(name))
+        errors = list(check_name(name))
         if errors:
             raise InvalidRequest.of(*errors)
         try:
@@ -106,6 +107,32 @@ class DatasetService:
         if errors:
             raise InvalidRequest.of(*errors)
         return self._store_version(workspace, name, found, is_folder=is_folder, by=by, source=address)
+
+    def add_result(self, workspace: str, name: str, folder: Path, *, by: str, job_id: str) -> DatasetVersion | None:
+        """Add a version of the files that a job has made; None where there are none. Repeated, it finds the first one.
+
+        Raises:
+            ResultRefused, InvalidRequest: something there is no file, or has a path that no dataset takes.
+            TooLarge: the version is over a limit.
+            EngineUnavailable: the files cannot be stored now.
+        """
+        paths = files_below(folder)
+        if not paths:
+            return None
+        self._check_count(len(paths))
+        # As ``raylift data add``: one file is the dataset, several are a folder.
+        is_folder = len(paths) > 1 or "/" in paths[0]
+        errors = list(_check_paths(paths, is_folder))
+        if errors:
+            raise InvalidRequest.of(*errors)
+        # Before the copies.
+        self._check_size(sum((folder / path).lstat().st_size for path in paths))
+        draft = self._drafts / workspace / f"{job_id}.result"
+        try:
+            files = [copy_in(folder, path, workspace, self._blobs, draft) for path in paths]
+        except OSError as error:
+            raise EngineUnavailable(f"The files of {job_id} cannot be stored: {error}") from error
+        return self._store_version(workspace, name, files, is_folder=is_folder, by=by, job_id=job_id)[0]
 
     def list(self, workspace: str) -> list[Dataset]:
         return self._store.datasets.list(workspace)
@@ -224,9 +251,10 @@ class DatasetService:
             raise TooLarge(f"The dataset has {count} files; a version may have {most} (datasets.max_files).", limit_files=most)
 
 
-def _check_name(name: str) -> Iterator[FieldError]:
+def check_name(name: str, field: str = "name") -> Iterator[FieldError]:
+    """Yield an error for a text that cannot be a dataset's name."""
     if not MODEL_NAME.fullmatch(name):
-        yield FieldError("name", f"is {name!r}, which cannot be a dataset's name: use {NAME_FORM}")
+        yield FieldError(field, f"is {name!r}, which cannot be a dataset's name: use {NAME_FORM}")
 
 
 def _check_paths(paths: Sequence[str], is_folder: bool) -> Iterator[FieldError]:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raylift.domain.datasets.dataset import ALIAS, ALIAS_FORM, DataFile, data_variable, listing_digest, parse_reference
-from raylift.domain.errors import DatasetNotFound, FieldError
-from raylift.domain.job import DataInput, Job, JobSpec
+from raylift.domain.errors import DatasetNotFound, FieldError, JobNotFound
+from raylift.domain.job import Job, JobSpec
+from raylift.domain.job_data import DataInput
+from raylift.domain.jobs_order import job_of_reference
 from raylift.engines.datasets.blobs import blobs_of
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -29,7 +31,13 @@ class JobData:
         self._blobs = blobs_of(settings)
 
     def resolve(self, workspace: str, wanted: Mapping[str, str]) -> tuple[tuple[DataInput, ...], Sequence[FieldError]]:
-        """Return the versions that ``name`` or ``name@3`` means now, by alias, and an error for each invalid one."""
+        """Return the versions that ``name`` or ``name@3`` means now, by alias, and an error for each invalid one.
+
+        ``job:ID`` is the version that a job makes: it is known once that job has completed.
+
+        Raises:
+            JobNotFound: the workspace has no such job.
+        """
         if len(wanted) > MAX_DATA:
             return (), [FieldError("data", f"has {len(wanted)} datasets; a job gets at most {MAX_DATA}")]
         found: list[DataInput] = []
@@ -46,6 +54,10 @@ class JobData:
     def check(self, spec: JobSpec) -> Iterator[FieldError]:
         """Yield an error for each version of a former job that was deleted."""
         for each in spec.data:
+            if not each.version:
+                detail = f"is to come from {each.of_job}, and the job never started: upload it again with another job's"
+                yield FieldError(f"data.{each.alias}", detail)
+                continue
             try:
                 self._store.datasets.get(spec.workspace, each.name, each.version)
             except DatasetNotFound:
@@ -87,14 +99,38 @@ class JobData:
             return FieldError(field, f"cannot be part of an environment variable: name it with {ALIAS_FORM}")
         if (other := variables.setdefault(data_variable(alias), alias)) != alias:
             return FieldError(field, f"has the variable {data_variable(alias)}, as {other!r} does: give another name")
+        if (job_id := job_of_reference(reference)) is not None:
+            return self._of_job(workspace, alias, job_id)
         if parsed is None:
-            return FieldError(field, f"is {reference!r}; write NAME, or NAME@3 for a version")
+            return FieldError(field, f"is {reference!r}; write NAME, NAME@3 for a version, or job:ID for what a job makes")
         name, number = parsed
         try:
             version = self._store.datasets.get(workspace, name, number)
         except DatasetNotFound:
             return FieldError(field, f"is {reference!r}, which does not exist{self._known(workspace, name)}")
         return DataInput(alias, name, version.version, version.digest, follows_newest=number is None)
+
+    def _of_job(self, workspace: str, alias: str, job_id: str) -> DataInput | FieldError:
+        field, job = f"data.{alias}", self._store.jobs.get(job_id)
+        if job.spec.workspace != workspace:
+            raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
+        name = job.spec.output_dataset
+        if name is None:
+            return FieldError(field, f"names {job_id}, which makes no dataset: upload it with output_dataset")
+        return self.made_by(DataInput(alias, name, 0, "", of_job=job_id), job)
+
+    def made_by(self, data: DataInput, job: Job) -> DataInput | FieldError:
+        """Return the version that a job has made, or ``data`` as it is where the job goes on."""
+        field = f"data.{data.alias}"
+        if job.output is None:
+            if not job.is_final:
+                return data
+            return FieldError(field, f"names {job.job_id}, which is {job.status} and has made no dataset")
+        try:
+            version = self._store.datasets.get(job.spec.workspace, job.output.name, job.output.version)
+        except DatasetNotFound:
+            return FieldError(field, f"is {job.output.name}@{job.output.version}, which {job.job_id} made, and was deleted")
+        return replace(data, version=version.version, digest=version.digest)
 
     def _known(self, workspace: str, name: str) -> str:
         try:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,8 +92,9 @@ class FileUploads:
     def remove_old(self) -> None:
         """Remove parts of uploads that went on for the last time a day ago."""
         for path in self._folder.glob("*/*"):
-            if path.stat().st_mtime < time.time() - _KEPT_SECONDS:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # Its last part came a moment ago.
+                if path.lstat().st_mtime < time.time() - _KEPT_SECONDS:
+                    path.unlink()
 
     def _part(self, workspace: str, sha256: str) -> Path:
         return self._folder / workspace / sha256

@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from job_entrypoints.contract import LOG_PORTION_BYTES, attempt_token
-from raylift.domain.errors import Conflict, DatasetNotFound, FieldError, InvalidRequest, JobNotFound, Unauthenticated
+from raylift.domain.errors import (
+    Conflict,
+    DatasetNotFound,
+    FieldError,
+    InvalidRequest,
+    JobNotFound,
+    Unauthenticated,
+)
 from raylift.domain.identifiers import submission_id
 from raylift.domain.job import Job, JobState, Origin
+from raylift.domain.project import UnsafePath, checked_path
 from raylift.engines.attempts.directory import AttemptDirectory
 from raylift.engines.attempts.mirror import Mirror
 from raylift.services.datasets.datasets import DatasetService
@@ -23,6 +31,7 @@ from raylift.store import Store
 MAX_MESSAGE_BYTES: Final = LOG_PORTION_BYTES + 2**20
 _CLOCK_ERROR_SECONDS: Final = 5.0
 """Difference of clocks that is left as it is: a message takes some time, too."""
+_UNSAFE_NAME: Final = "a name that no dataset takes"
 _TIMES: Final = ("script_started_at", "finished_at", "at")
 _RUNNING: Final = frozenset({JobState.STARTING, JobState.SCRIPT})
 
@@ -53,6 +62,7 @@ class RemoteAttempts:
         self._attempts_dir = settings.attempts_dir
         self._token_file = settings.ray_token_file
         self._max_log_bytes = settings.jobs.max_log_bytes
+        self._max_result_bytes = settings.datasets.max_bytes
 
     def bundle(self, submission: str, token: str, host: str) -> Iterator[bytes]:
         """Return the pieces of the attempt's bundle, for a wrapper on ``host``.
@@ -97,6 +107,24 @@ class RemoteAttempts:
             raise AttemptOver(f"No node has fetched {submission}.", job_id=job.job_id)
         have = mirror.take(message.offset, message.log, *message.on_clock(self._clock().timestamp()))
         return Answer(have, mirror.stop())
+
+    def result(self, submission: str, token: str, path: str, offset: int, content: bytes, *, is_file: bool) -> int:
+        """Take bytes of a file that the script has made, and return how many of it are here. Raises as ``bundle``.
+
+        What no dataset takes is noted: the supervisor refuses it when the attempt has ended.
+        """
+        job = self._present(submission, token)
+        if job.spec.output_dataset is None:
+            raise InvalidRequest.of(FieldError("path", f"is of {job.job_id}, which makes no dataset"))
+        mirror = self._mirror(submission)
+        try:
+            clean = checked_path(path)
+        except UnsafePath:
+            clean, is_file = _UNSAFE_NAME, False
+        if not is_file:
+            mirror.refuse_result(clean)
+            return offset + len(content)
+        return mirror.take_result(clean, offset, content, self._max_result_bytes)
 
     def _present(self, submission: str, token: str) -> Job:
         """Return the job whose present attempt this is, while its script may run."""

@@ -31,6 +31,8 @@ class RerunChanges:
     deploy: bool | None = None
     isolation: Isolation | None = None
     network: Network | None = None
+    after: Sequence[str] = ()
+    """Jobs that have to complete before it starts. Those of the first job do not count."""
     take_traffic: bool = False
     """Let the new version answer requests that name only the model."""
     output: str | None = None
@@ -49,6 +51,7 @@ def rerun_spec(first: Job, changes: RerunChanges, owner: str | None = None) -> J
         owner=spec.owner if owner is None else owner,
         sweep=None,
         schedule=None,
+        after=tuple(changes.after),
         # A submission id that a client chose belongs to its first job.
         ray=None if spec.ray is None else replace(spec.ray, submission_id=None),
         args=spec.args if changes.args is None else tuple(changes.args),

@@ -23,6 +23,7 @@ from raylift.services.datasets.job_data import JobData
 from raylift.services.jobs.logs import JobLogs, LogFile, removal_note
 from raylift.services.jobs.reruns import RerunChanges, check_rerun, rerun_spec
 from raylift.services.jobs.wait_reasons import WaitReasons
+from raylift.services.order.job_order import JobOrder, Neighbours
 from raylift.services.ports import Clock, utc_now
 from raylift.services.secrets import SecretService
 from raylift.services.uploads.batch_paths import check_again, location_of
@@ -49,6 +50,8 @@ class JobDetails:
     """Record of the build of the environment that it waits for."""
     promotion: Promotion | None = None
     """Outcome of its gate; None for a job without one."""
+    neighbours: Neighbours | None = None
+    """Jobs directly before and after it."""
     live_usage: LiveUsage | None = None
     """Resources that a running script uses now."""
 
@@ -79,6 +82,7 @@ class TrainingService:
         capacity: Capacity,
         secrets: SecretService,
         data: JobData,
+        order: JobOrder,
         reasons: WaitReasons,
         attempts_dir: Path,
         batches_dir: Path,
@@ -95,6 +99,7 @@ class TrainingService:
         self._capacity = capacity
         self._secrets = secrets
         self._data = data
+        self._order = order
         self._reasons = reasons
         self._clock = clock
 
@@ -135,6 +140,7 @@ class TrainingService:
             deployment=self._deployment_of(job),
             build=self._reasons.build_of(job),
             promotion=self._store.gates.get(job_id) if job.spec.promote is not None else None,
+            neighbours=self._order.neighbours(job_id),
             live_usage=self._live_usage(job),
         )
 
@@ -185,6 +191,7 @@ class TrainingService:
         """Add a job with the same script, command or project and the same locked requirements.
 
         Raises:
+            JobNotFound: a job that it is to come after does not exist in the workspace.
             InvalidRequest: a change is invalid, or the job alone exceeds the present quota of its owner.
             QuotaExceeded: the owner has as many waiting jobs as its quota allows.
         """
@@ -194,6 +201,11 @@ class TrainingService:
         data, wrong = self._data.changed(spec, changes.data)
         spec = replace(spec, data=data)
         errors += [*self._secrets.check(spec.workspace, spec.secrets), *wrong]
+        after, unknown = self._order.check(spec.workspace, spec.after)
+        spec = replace(spec, after=after)
+        errors = list(unknown)
+        errors += list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
+        errors += [*self._secrets.check(spec.workspace, spec.secrets), *self._data.check(spec)]
         errors += check_quota(spec.account, spec.resources, self._quotas)
         if spec.batch is not None:
             batch = spec.batch if changes.output is None else replace(spec.batch, output=location_of(changes.output))
@@ -230,7 +242,7 @@ class TrainingService:
         """Delete a finished job, its events and all files of its attempts.
 
         Raises:
-            JobNotFinished: the job or its sweep has not ended.
+            JobNotFinished: the job or its sweep has not ended, or another job waits for it.
         """
         job = self._store.jobs.get(job_id)
         if not job.is_final:

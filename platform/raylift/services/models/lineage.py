@@ -10,7 +10,8 @@ from typing import Any, cast
 from job_entrypoints.contract import TAG_JOB_ID
 from raylift.domain.errors import JobNotFound
 from raylift.domain.identifiers import TAG_ENVIRONMENT_LOCK, TAG_REQUIREMENTS, TAG_SCRIPT_SHA256
-from raylift.domain.job import DataInput, Job
+from raylift.domain.job import Job
+from raylift.domain.job_data import DataInput
 from raylift.domain.models.version import ModelVersion
 from raylift.store import Store
 

@@ -67,9 +67,12 @@ class ScheduleService:
         self._clock = clock
 
     def template_of(self, upload: CheckedUpload) -> Template:
-        """Return the template of an upload. Raises InvalidRequest for a sweep."""
+        """Return the template of an upload. Raises InvalidRequest for a sweep, and for a job that comes after others."""
         if upload.sweep is not None:
             raise InvalidRequest.of(FieldError("train.sweep", "cannot be scheduled: a schedule makes one job at a time"))
+        if upload.spec.after:
+            detail = "cannot be scheduled: each run is a new job, and those before it are not run again"
+            raise InvalidRequest.of(FieldError("train.after", detail))
         return Template(TemplateKind.TRAIN, upload.spec, upload.script, upload.project)
 
     def template_of_job(self, job: Job) -> Template:

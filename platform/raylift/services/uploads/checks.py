@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from raylift.domain.errors import FieldError, InvalidRequest
-from raylift.domain.job import DataInput, JobSpec, Network
+from raylift.domain.job import JobSpec, Network
+from raylift.domain.job_data import DataInput
 from raylift.domain.project import PackedProject, pack
 from raylift.domain.rollouts.gate import gate_problems
 from raylift.domain.sweep import SweepSpec
 from raylift.services.cluster.capacity import Capacity
+from raylift.services.datasets.datasets import check_name
 from raylift.services.datasets.job_data import JobData
+from raylift.services.order.job_order import JobOrder
 from raylift.services.requirements.sources import Sourced, find_requirements, with_packages
 from raylift.services.uploads.archives import UNPACKING
 from raylift.services.uploads.environment_variables import check_arguments, check_params, check_total, check_variables
@@ -57,10 +60,12 @@ class UploadChecks:
         http_hosts: Collection[str] = (),
         *,
         data: JobData,
+        order: JobOrder,
         check_script: Callable[[bytes], Iterable[FieldError]] = lambda _: (),
     ) -> None:
         self._check_script = check_script
         self._data = data
+        self._order = order
         self._settings = settings
         self._http_hosts = http_hosts
         self._capacity = capacity
@@ -71,6 +76,7 @@ class UploadChecks:
 
         Raises:
             TooLarge: the script or the project is over its limit.
+            JobNotFound: a job that it comes after does not exist in the workspace.
             InvalidRequest: anything else is wrong; ``errors`` names every field.
         """
         if request.project is None:
@@ -84,8 +90,10 @@ class UploadChecks:
         found = find_requirements(request.requirements, source.script, name, source.files, self._http_hosts)
         sourced = with_packages(found, source.packages, self._http_hosts)
         data, unknown = self._data.resolve(request.workspace, request.data)
+        after, wrong = self._order.check(request.workspace, request.after, data)
         errors = [
             *unknown,
+            *wrong,
             *check_owner(request.owner, request.workspace, request.resources, self._settings.quotas),
             *source.errors,
             *sourced.errors,
@@ -96,7 +104,7 @@ class UploadChecks:
         if errors:
             raise InvalidRequest.of(*errors)
         packed = pack(source.files.values()) if source.files is not None else None
-        spec = _spec(request, source, sourced, packed, data=data, default_network=Network(self._settings.network))
+        spec = _spec(request, source, sourced, packed, data=data, after=after, default_network=Network(self._settings.network))
         warnings = (
             [] if request.command is not None else script_warnings(source.script, name, source.files or (), spec.requirements)
         )
@@ -119,6 +127,8 @@ class UploadChecks:
         if request.register is not None and request.model_name is None:
             yield FieldError("register", "chooses the model to register, but there is no model_name to register it as")
         yield from check_tags(request.tags)
+        if request.output_dataset is not None:
+            yield from check_name(request.output_dataset, "output_dataset")
         if request.promote is not None:
             deploys, is_sweep = request.deploy, request.sweep is not None
             has_model = request.model_name is not None
@@ -151,6 +161,7 @@ def _spec(
     project: PackedProject | None,
     *,
     data: tuple[DataInput, ...],
+    after: tuple[str, ...],
     default_network: Network,
 ) -> JobSpec:
     return JobSpec(
@@ -163,6 +174,8 @@ def _spec(
         environment={**request.environment, **request.params},
         secrets=request.secrets,
         data=data,
+        after=after,
+        output_dataset=request.output_dataset,
         args=request.args,
         timeout_seconds=request.timeout_seconds,
         resources=request.resources,

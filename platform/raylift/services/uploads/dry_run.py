@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raylift.domain.listing import listed
 from raylift.domain.nodes.fit import fits
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.cluster.holdings import ClusterHoldings
@@ -51,7 +52,9 @@ class DryRunService:
         before = self._store.jobs.queued_before(spec.priority)
         bound = quota.exceeded_by(spec.resources, self._store.jobs.held_by(spec.account)) if quota.bounds_admission() else None
         waits_for: str | None = None
-        if bound is not None:
+        if goes_on := [job_id for job_id in spec.after if not self._store.jobs.get(job_id).is_final]:
+            waits_for = f"It waits for {listed(goes_on)}."
+        elif bound is not None:
             waits_for = f"With it, {spec.account!r} would have more than its quota of {bound}."
         elif needs_node := self._capacity.wait_for_node(spec.resources):
             waits_for = needs_node

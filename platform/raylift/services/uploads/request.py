@@ -49,6 +49,10 @@ class UploadRequest:
     """Names of secrets whose variables the script gets."""
     data: Mapping[str, str] = field(default_factory=dict[str, str])
     """Datasets by alias: ``name``, or ``name@3`` for a version."""
+    after: tuple[str, ...] = ()
+    """Jobs that have to complete before it starts."""
+    output_dataset: str | None = None
+    """Dataset that gets a version of what the script writes to ``RAYLIFT_OUTPUT``."""
     args: tuple[str, ...] = ()
     timeout_seconds: int = 600
     resources: Resources = field(default_factory=Resources)

@@ -18,6 +18,7 @@ from raylift.domain.access import Role
 from raylift.domain.audit import Outcome
 from raylift.domain.identifiers import DEFAULT_OWNER, DEFAULT_WORKSPACE
 from raylift.domain.job import JobSpec, JobState, JobStatus, Reason, Resources, Usage
+from raylift.domain.job_data import DatasetReference
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Truth
 from raylift.domain.monitoring.monitor import Check
@@ -70,6 +71,7 @@ class Base(DeclarativeBase):
         WebhookFormat: _names(WebhookFormat),
         Check: _names(Check),
         Usage: JsonOf(Usage),
+        DatasetReference: JsonOf(DatasetReference),
         Resources: JsonOf(Resources),
         DeploymentConfig: SealedJsonOf(DeploymentConfig),
         TrafficTable: JsonOf(TrafficTable),
@@ -123,6 +125,7 @@ class JobRow(Base):
     mlflow_run_id: Mapped[str | None]
     metrics: Mapped[Mapping[str, float]]
     model_version: Mapped[str | None]
+    output: Mapped[DatasetReference | None]
 
     status: Mapped[JobStatus]
     script_sha256: Mapped[str] = mapped_column(Key, ForeignKey("scripts.sha256"), index=True)

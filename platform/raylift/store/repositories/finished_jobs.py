@@ -12,6 +12,7 @@ from raylift.domain.job import FINAL_STATES, STATUS_OF, JobStatus, Reason
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.engine.transactions import Database
 from raylift.store.statements import idempotency
+from raylift.store.statements.job_order import IS_AWAITED
 
 _FINAL: Final = sorted({STATUS_OF[state] for state in FINAL_STATES})
 _SWEEP_GOES_ON: Final = exists().where(
@@ -25,7 +26,10 @@ class HistoryRepository:
         self._database = database
 
     def finished_before(self, moment: datetime, *, limit: int) -> list[str]:
-        """Return ids of jobs finished before ``moment``, oldest first, without jobs of unfinished sweeps."""
+        """Return ids of jobs finished before ``moment``, oldest first.
+
+        Without jobs of unfinished sweeps, and those that others wait for.
+        """
         # A job ends after its creation, and `created_at` is in the index.
         return self._oldest(limit, JobRow.created_at < moment, JobRow.finished_at < moment)
 
@@ -59,7 +63,8 @@ class HistoryRepository:
         with self._database.read() as session:
             # A query per status reads one range of an index in its order.
             for status in _FINAL:
-                query = select(JobRow.created_at, JobRow.job_id).where(JobRow.status == status, *conditions, ~_SWEEP_GOES_ON)
+                query = select(JobRow.created_at, JobRow.job_id).where(JobRow.status == status, *conditions)
+                query = query.where(~_SWEEP_GOES_ON, ~IS_AWAITED)
                 rows: Sequence[tuple[datetime, str]] = (
                     session.execute(query.order_by(JobRow.created_at, JobRow.job_id).limit(limit)).tuples().all()
                 )

@@ -24,7 +24,7 @@ from raylift.store.engine.rollout_tables import JobGateRow
 from raylift.store.engine.tables import AttemptRow, EventRow, JobProjectRow, JobRow, JobTagRow, SweepJobRow
 from raylift.store.engine.transactions import Database, dialect_insert, dialect_of, insert_into
 from raylift.store.repositories.followed_jobs import FollowedJobs
-from raylift.store.statements import attempts, idempotency, job_data, queue, ray_submissions, transitions, workspaces
+from raylift.store.statements import attempts, idempotency, job_data, job_order, queue, ray_submissions, transitions, workspaces
 from raylift.store.statements.blobs import projects, scripts
 from raylift.store.statements.idempotency import IdempotencyKey
 from raylift.store.statements.pages import JobFilter, JobPage, cut, decode_cursor
@@ -58,7 +58,7 @@ class JobRepository:
         Raises:
             QuotaExceeded: the owner already has ``max_queued`` queued jobs.
             IdempotencyMismatch: the key was used for another body.
-            NotFound: the spec's project or a version of its data does not exist.
+            NotFound: the spec's project, a version of its data, or a job before it does not exist.
             SubmissionIdTaken: the client's submission id belongs to another job.
         """
         scripts.check(spec.script_sha256, script)
@@ -280,9 +280,10 @@ class JobRepository:
 
         Raises:
             JobNotFound: it does not exist.
-            JobNotFinished: it is not final yet.
+            JobNotFinished: it is not final yet, or another job waits for it.
         """
         with self._database.write() as session:
+            job_order.require_not_awaited(session, job_id)
             statement = delete(JobRow).where(JobRow.job_id == job_id, JobRow.finished_at.is_not(None))
             deleted = changed(session, statement, JobRow, Job)
             if deleted is None:
@@ -329,6 +330,7 @@ def insert(session: Session, job: Job) -> bool:
         reference = {"job_id": job.job_id, "project_sha256": job.spec.project_sha256}
         session.execute(insert_into(session, JobProjectRow), reference)
     job_data.keep(session, job)
+    job_order.keep(session, job)
     if job.spec.promote is not None:
         session.execute(insert_into(session, JobGateRow), columns(Promotion(job.job_id)))
     transitions.record_upload(session, job)

@@ -18,7 +18,7 @@ from raylift.domain.sweep import SweepState
 from raylift.domain.webhooks.event import quota_event
 from raylift.store.engine.tables import JobRow, SweepJobRow, SweepRow
 from raylift.store.engine.transactions import dialect_of
-from raylift.store.statements import outbox
+from raylift.store.statements import job_order, outbox
 
 IS_QUEUED: Final = JobRow.state == JobState.QUEUED
 
@@ -73,6 +73,8 @@ _ONE_LIMITING: Final = _LIMITING.limit(1)
 def heads(session: Session, *, per_account: int, nodes: Sequence[Resources]) -> list[QueuedJob]:
     """See ``JobRepository.queue_heads``."""
     fits = _may_fit(nodes) if nodes else true()
+    if session.scalar(job_order.ANY_IS_HELD) is not None:
+        fits = and_(fits, ~job_order.IS_HELD)
     if session.scalar(_ONE_LIMITING) is None:
         return [job for account in accounts(session) for job in _first_of(session, account, per_account, fits)]
     in_turn: defaultdict[str, list[QueuedJob]] = defaultdict(list)

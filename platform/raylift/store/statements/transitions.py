@@ -10,12 +10,13 @@ from sqlalchemy import and_, func, select, update
 from sqlalchemy.orm import Session
 
 from raylift.domain.errors import IllegalMove, JobNotFound, StaleJob
-from raylift.domain.job import FINAL_STATES, JOB_MOVES, STATUS_OF, Event, Job, JobState, Reason, Usage
+from raylift.domain.job import FINAL_STATES, JOB_MOVES, STATUS_OF, Event, Job, JobSpec, JobState, Reason, Usage
+from raylift.domain.job_data import DatasetReference
 from raylift.domain.lease import Lease
 from raylift.domain.webhooks.event import job_event
 from raylift.store.engine.tables import EventRow, JobRow
 from raylift.store.engine.transactions import insert_into
-from raylift.store.statements import attempts, outbox
+from raylift.store.statements import attempts, job_order, outbox
 from raylift.store.statements.lease_guard import guard
 from raylift.store.statements.records import changed, check_fields, columns
 
@@ -36,9 +37,11 @@ class JobFacts(TypedDict, total=False):
     mlflow_run_id: str | None
     metrics: Mapping[str, float]
     model_version: str | None
+    output: DatasetReference | None
 
 
 class JobAmendment(JobFacts, total=False):
+    spec: JobSpec
     reason: Reason | None
     message: str | None
 
@@ -75,6 +78,8 @@ def move(
     if to in FINAL_STATES:
         changes["finished_at"] = now
     moved = _compare_and_set(session, lease, job, changes)
+    if to in FINAL_STATES and job.spec.after:
+        job_order.end_wait(session, job.job_id)
     _record(session, moved, job.state)
     attempts.follow(session, job, moved, now)
     return moved

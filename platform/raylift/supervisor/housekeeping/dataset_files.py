@@ -35,12 +35,13 @@ class DatasetFiles:
             return
         self._next = time.monotonic() + _PAUSE_SECONDS
         self._uploads.remove_old()
-        old = [each for each in self._blobs.all() if each.changed_at < time.time() - _AGE_SECONDS]
+        before = time.time() - _AGE_SECONDS
+        old = [each for each in self._blobs.all() if each.changed_at < before]
         removed = 0
         for workspace, group in groupby(sorted(old, key=lambda each: each.workspace), key=lambda each: each.workspace):
             candidates = [each.sha256 for each in group]
             for sha256 in {*candidates} - self._store.datasets.known_blobs(workspace, candidates):
-                self._blobs.remove(workspace, sha256)
-                removed += 1
+                # A client may have asked for it since, and be about to add a version of it.
+                removed += self._blobs.remove(workspace, sha256, unchanged_since=before)
         if removed:
             log.info("removed %d files of datasets that no version has", removed)

@@ -22,6 +22,7 @@ from raylift.domain.lease import Lease
 from raylift.domain.sources.script_notes import ScriptNotes
 from raylift.engines.attempts.orphan_processes import end_orphans
 from raylift.engines.batches.directory import BatchDirectory
+from raylift.engines.datasets.results import ResultRefused
 from raylift.engines.environments import EnvironmentBuildFailed, EnvironmentUnresolvable
 from raylift.engines.environments.overlays.overlay import environment_hash
 from raylift.engines.mlflow_engine.client import MlflowRefused
@@ -50,6 +51,7 @@ from raylift.supervisor.jobs.plan_start import Build, EnterEnvironment, Observed
 from raylift.supervisor.jobs.preparation import Preparation
 from raylift.supervisor.jobs.registration import NoModelLogged, deploy, register
 from raylift.supervisor.jobs.submit import JobSubmitter
+from raylift.supervisor.order.results import JobResults
 from raylift.supervisor.serial_tasks import MAX_STEP_TRIES
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ class JobExecutor:
         self._gangs = gangs
         self._submitter = JobSubmitter(settings, store, ray_jobs, placement)
         self._runs = RunEnder(tracking, clock)
+        self._results = JobResults(store, settings)
         self._unregistered_since: dict[str, datetime] = {}
         """Time of the first registration that MLflow did not answer, by job."""
         self._failures: dict[str, int] = {}
@@ -225,10 +228,16 @@ class JobExecutor:
         self._ray_jobs.stop(directory.path.name)
 
     def _register(self, lease: Lease, job: Job) -> None:
+        try:
+            output = self._results.keep(job, self._submitter.directory(job))
+        except ResultRefused as error:
+            shown = {} if job.spec.batch is not None else self._runs.end(job, status_of_runs(Reason.NO_OUTPUT))
+            self._move(lease, job, JobState.FAILED, reason=Reason.NO_OUTPUT, message=str(error), **shown)
+            return
         if job.spec.batch is not None:
             result = BatchDirectory(self._settings.batches_dir, job.job_id).result()
             message = "Done. Its result cannot be read." if result is None else result.sentence()
-            self._move(lease, job, JobState.COMPLETED, message=message)
+            self._move(lease, job, JobState.COMPLETED, message=message, output=output)
             return
         try:
             made = register(job, self._tracking, self._registry, self._notes(job), self._lost_attempts(job))
@@ -259,7 +268,10 @@ class JobExecutor:
             mlflow_run_id=made.run.run_id if made.run else None,
             metrics=made.metrics,
             model_version=made.version.version if made.version else None,
+            output=output,
         )
+        if output is not None:
+            self._submitter.directory(job).remove_result()
 
     def _lost_attempts(self, job: Job) -> frozenset[int]:
         if not job.infrastructure_losses:

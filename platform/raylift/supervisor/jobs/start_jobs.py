@@ -21,6 +21,7 @@ from raylift.supervisor.jobs.gangs import Gangs
 from raylift.supervisor.jobs.placement import Placement
 from raylift.supervisor.jobs.ray_snapshot import RayView
 from raylift.supervisor.jobs.watch_jobs import STARTING_STATES, JobTasks
+from raylift.supervisor.order.release import JobReleases
 from raylift.supervisor.store_view import StoreView
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class JobStarter:
         view: StoreView,
         ray_view: RayView,
         executor: JobExecutor,
+        releases: JobReleases,
         placement: Placement,
         gangs: Gangs,
         tasks: JobTasks,
@@ -51,6 +53,7 @@ class JobStarter:
         self._view = view
         self._ray_view = ray_view
         self._executor = executor
+        self._releases = releases
         self._placement = placement
         self._gangs = gangs
         self._tasks = tasks
@@ -78,6 +81,8 @@ class JobStarter:
         # First: a cancelled job ends also while Ray does not answer.
         for job in self._view.cancelled:
             self._leave_queue(lease, job.job_id)
+        for job in self._view.released:
+            self._tasks.run(job.job_id, lambda job_id=job.job_id: self._releases.attend(lease, job_id))
         decision = self._decide()
         for job in decision.admitted:
             self._leave_queue(lease, job.job_id)

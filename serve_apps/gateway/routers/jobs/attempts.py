@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from job_entrypoints.contract import ATTEMPT_TOKEN_HEADER, ATTEMPTS_PATH, BUNDLE, DATA, NODE_HEADER, REPORT
+from job_entrypoints.contract import ATTEMPT_TOKEN_HEADER, ATTEMPTS_PATH, BUNDLE, DATA, NODE_HEADER, REPORT, RESULT
 from raylift.services.container import Services
 from raylift.services.jobs.remote_attempts import MAX_MESSAGE_BYTES
 from serve_apps.gateway.access.permissions import Action, needs
@@ -24,6 +24,12 @@ class ReportAnswer(BaseModel):
 
     have: int
     stop: str | None
+
+
+class ResultAnswer(BaseModel):
+    """Answer to bytes of a result."""
+
+    have: int
 
 
 def attempts_router(services: Services) -> APIRouter:
@@ -49,6 +55,16 @@ def attempts_router(services: Services) -> APIRouter:
         body = await read_body(request, max_bytes=MAX_MESSAGE_BYTES)
         answer = await run_in_threadpool(attempts.report, submission_id, _token(request), body)
         return json_response(ReportAnswer(have=answer.have, stop=answer.stop))
+
+    @router.put(f"/{{submission_id}}/{RESULT}")
+    async def result(request: Request, submission_id: str, path: str = "", offset: int = 0, is_file: bool = True) -> Response:
+        """Take bytes of a file that the script has made; answer with how many are here."""
+        body = await read_body(request, max_bytes=MAX_MESSAGE_BYTES)
+
+        def take() -> int:
+            return attempts.result(submission_id, _token(request), path, max(offset, 0), body, is_file=is_file)
+
+        return json_response(ResultAnswer(have=await run_in_threadpool(take)))
 
     return router
 

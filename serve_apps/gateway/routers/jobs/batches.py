@@ -11,7 +11,10 @@ from starlette.responses import StreamingResponse
 from raylift.api import paths
 from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.jobs.batches import BatchAccepted, BatchPage, BatchRequest, BatchView
-from raylift.domain.job import JobStatus
+from raylift.domain.batches.batch import Format, OnError
+from raylift.domain.job import JobStatus, Resources
+from raylift.domain.jobs_order import job_of_reference
+from raylift.domain.quantities import parse_bytes
 from raylift.engines.batches.directory import OpenFile
 from raylift.services.container import Services
 from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
@@ -56,13 +59,14 @@ def batches_router(services: Services) -> APIRouter:
         """
         read = await read_batch(request, max_bytes=services.settings.gateway.max_body_bytes)
         try:
-            await require_model(services, request, read.asked.model_name)
+            if job_of_reference(read.asked.model_version or "") is None:  # Else the job says whose model it is.
+                await require_model(services, request, read.asked.model_name)
             taken = await run_in_upload_thread(_submit, services, request, read)
         finally:
             await read.close()
         spec = taken.job.spec.batch
         assert spec is not None  # noqa: S101 - of a batch
-        view = batch_accepted(taken.job, spec.model_name, spec.version)
+        view = batch_accepted(taken.job, spec)
         replayed = {"Idempotency-Replayed": "true"} if taken.repeated else {}
         return json_response(view, 202, {"Location": paths.batch(taken.job.job_id), **replayed})
 
@@ -122,6 +126,31 @@ def _submit(services: Services, request: Request, read: ReadBatch) -> Submission
     if key and not visit_of(request.scope).is_local:
         key = f"{caller.workspace}/{key}"  # Workspaces do not share keys.
     wanted = batch_of(asked, tuple(read.files), owner=owner_of(request), workspace=caller.workspace)
+    wanted = batch_request.BatchRequest(
+        model_name=asked.model_name,
+        version=asked.model_version,
+        alias=asked.alias,
+        after=asked.after,
+        input=asked.input,
+        uploads=tuple(read.files),
+        output=asked.output,
+        input_format=Format(asked.input_format) if asked.input_format else None,
+        output_format=Format(asked.output_format) if asked.output_format else None,
+        columns=asked.columns,
+        keep=asked.keep,
+        probabilities=asked.return_probabilities,
+        on_error=OnError(asked.on_error),
+        stamp=asked.stamp,
+        params=asked.params,
+        secrets=asked.secrets,
+        resources=Resources(asked.resources.cpus, parse_bytes(asked.resources.memory), asked.resources.gpus),
+        timeout_seconds=asked.timeout_seconds,
+        max_retries=asked.max_retries,
+        priority=asked.priority,
+        tags=asked.tags,
+        owner=owner_of(request),
+        workspace=caller.workspace,
+    )
     return services.batches.submit(wanted, key=key, body_sha256=read.fingerprint() if key is not None else "")
 
 

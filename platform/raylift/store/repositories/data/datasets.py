@@ -59,12 +59,6 @@ class DatasetRepository:
             found = session.scalar(query)
             return None if found is None else from_row(DatasetVersion, found)
 
-    def of_job(self, job_id: str) -> DatasetVersion | None:
-        """Return the version that is the output of a job."""
-        with self._database.read() as session:
-            found = session.scalar(select(DatasetVersionRow).where(DatasetVersionRow.job_id == job_id).limit(1))
-            return None if found is None else from_row(DatasetVersion, found)
-
     def list(self, workspace: str) -> list[Dataset]:
         """Return the datasets of a workspace by name, each with its newest version."""
         row = DatasetVersionRow

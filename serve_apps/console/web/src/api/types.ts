@@ -5,6 +5,7 @@ type Schemas = components["schemas"];
 
 export type JobSummary = Schemas["JobSummary"];
 export type JobView = Schemas["JobView"];
+export type GraphJob = Schemas["GraphJob"];
 export type JobPage = Schemas["JobPage"];
 export type EventView = Schemas["EventView"];
 export type AttemptView = Schemas["AttemptView"];

@@ -18,6 +18,7 @@ import { EnvironmentTab } from "./environment";
 import { HistoryTab } from "./history";
 import { LiveUsageBar } from "./live_usage";
 import { MetricsTab } from "./metrics";
+import { Order } from "./order";
 import { ScriptTab } from "./script";
 import { Timeline } from "./timeline";
 
@@ -48,6 +49,7 @@ export function JobPage({ id }: { id: string }) {
       <JobFacts job={data} />
       <Timeline job={data} readAt={read.current.at} />
       <LiveUsageBar job={data} />
+      <Order job={data} />
       <Tabs
         label="Parts of the job"
         selected={tab}
@@ -170,7 +172,12 @@ function JobData({ job }: { job: JobView }) {
     <>
       {job.data?.map((each) => (
         <div key={each.alias}>
-          {each.alias}: <a href={`${link("datasets", each.name)}?version=${each.version}`}>{`${each.name}@${each.version}`}</a>
+          {each.alias}:{" "}
+          {each.version ? (
+            <a href={`${link("datasets", each.name)}?version=${each.version}`}>{`${each.name}@${each.version}`}</a>
+          ) : (
+            `${each.name}, which ${shortId(each.of_job ?? "")} has yet to make`
+          )}
         </div>
       ))}
     </>

@@ -1,0 +1,1 @@
+"""Order of jobs: which come after which."""
