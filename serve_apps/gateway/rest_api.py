@@ -25,30 +25,7 @@ from serve_apps.gateway.predictions.forwarder import Forwarder
 from serve_apps.gateway.predictions.inference_fast_route import FastRoute, InferenceFastRoute
 from serve_apps.gateway.predictions.shadowing import Shadowing
 from serve_apps.gateway.predictions.warm_fallback import WarmFallback
-from serve_apps.gateway.routers.access import audit_router, keys_router
-from serve_apps.gateway.routers.by_name_routes import by_name_router, server_router
-from serve_apps.gateway.routers.datasets.datasets import dataset_files_router, dataset_versions_router, datasets_router
-from serve_apps.gateway.routers.environments import environments_router
-from serve_apps.gateway.routers.health import health_router
-from serve_apps.gateway.routers.inference import inference_endpoint, inference_router
-from serve_apps.gateway.routers.job_logs import job_logs_router
-from serve_apps.gateway.routers.job_sources import job_sources_router
-from serve_apps.gateway.routers.jobs.attempts import attempts_router
-from serve_apps.gateway.routers.jobs.batches import batches_router
-from serve_apps.gateway.routers.jobs.order import order_router
-from serve_apps.gateway.routers.jobs.schedules import schedules_router
-from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
-from serve_apps.gateway.routers.models import deployments_router, models_router
-from serve_apps.gateway.routers.monitoring.monitors import monitors_router
-from serve_apps.gateway.routers.observations import observations_router
-from serve_apps.gateway.routers.ray_job_logs import ray_job_logs_router
-from serve_apps.gateway.routers.ray_jobs import ray_jobs_router, ray_packages_router
-from serve_apps.gateway.routers.rollouts.rollouts import rollouts_router
-from serve_apps.gateway.routers.secrets import secrets_router
-from serve_apps.gateway.routers.sweeps import sweeps_router
-from serve_apps.gateway.routers.traffic import aliases_router, traffic_router
-from serve_apps.gateway.routers.training import training_router
-from serve_apps.gateway.routers.webhooks.webhooks import deliveries_router, webhooks_router
+from serve_apps.gateway.routers.inference import inference_endpoint
 from serve_apps.gateway.routes import Parts, api_routers
 from serve_apps.warm_pool.pool import WarmPool
 
@@ -113,55 +90,6 @@ def create_app(
     )
     install_error_handlers(app)
     for router in routers(Parts(services, dispatcher, metrics, infer)):
-    routers = (
-        training_router(services),
-        sweeps_router(services),
-        schedules_router(services),
-        batches_router(services),
-        order_router(services),
-        webhooks_router(services),
-        deliveries_router(services),
-        datasets_router(services),
-        dataset_files_router(services),
-        dataset_versions_router(services),
-        job_logs_router(services),
-        job_sources_router(services),
-        job_attempts_router(services),
-        attempts_router(services),
-        run_history_router(services),
-        overview_router(services),
-        cluster_router(services),
-        nodes_router(services),
-        settings_router(services),
-        ray_jobs_router(services),
-        ray_job_logs_router(services),
-        ray_packages_router(services),
-        inference_router(services, infer),
-        models_router(services),
-        signatures_router(services),
-        reports_router(services),
-        deployments_router(services),
-        observations_router(services),
-        monitors_router(services),
-        traffic_router(services),
-        aliases_router(services),
-        rollouts_router(services),
-        environments_router(services),
-        keys_router(services),
-        logins_router(services),
-        sessions_router(services),
-        login_pages(services),
-        audit_router(services),
-        secrets_router(services),
-        health_router(services, metrics),
-        kserve_v1_router(services, dispatcher),
-        server_router(services),
-        console_router(services),
-        # Last: it matches every path below /v2/models.
-        by_name_router(services, dispatcher),
-    )
-    require_permissions(routers)
-    for router in routers:
         app.include_router(router)
     app.openapi = lambda: openapi.document(app)
     return app

@@ -32,6 +32,7 @@ from serve_apps.gateway.routers.job_logs import job_logs_router
 from serve_apps.gateway.routers.job_sources import job_sources_router
 from serve_apps.gateway.routers.jobs.attempts import attempts_router
 from serve_apps.gateway.routers.jobs.batches import batches_router
+from serve_apps.gateway.routers.jobs.order import order_router
 from serve_apps.gateway.routers.jobs.schedules import schedules_router
 from serve_apps.gateway.routers.kserve_v1 import kserve_v1_router
 from serve_apps.gateway.routers.models import deployments_router, models_router
@@ -63,6 +64,7 @@ def api_routers(parts: Parts) -> list[APIRouter]:
         sweeps_router(parts.services),
         schedules_router(parts.services),
         batches_router(parts.services),
+        order_router(parts.services),
         webhooks_router(parts.services),
         deliveries_router(parts.services),
         datasets_router(parts.services),

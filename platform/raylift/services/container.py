@@ -162,8 +162,6 @@ class Services:
             schedules=ScheduleService(
                 store, ScheduledJobs(store, settings, secrets, BatchSpecs(store, registry, settings).renewed), clock=clock
             ),
-            batches=BatchService(store, registry, training, settings, capacity=capacity, secrets=secrets, clock=clock),
-            schedules=ScheduleService(store, ScheduledJobs(store, settings, secrets), clock=clock),
             batches=BatchService(
                 store, registry, training, settings, capacity=capacity, secrets=secrets, order=order, clock=clock
             ),

@@ -97,6 +97,7 @@ def batch_of(asked: BatchRequest, uploads: Sequence[UploadedFile], *, owner: str
         model_name=asked.model_name,
         version=asked.model_version,
         alias=asked.alias,
+        after=asked.after,
         input=asked.input,
         uploads=uploads,
         output=asked.output,

@@ -37,7 +37,8 @@ def batch(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Registered model.", show_default=False)],
     input_: Annotated[str, typer.Option("--input", metavar="PATH", help=InputHelp, show_default=False)],
     output: Annotated[str | None, typer.Option("--output", metavar="PATH", help=OutputHelp)] = None,
-    version: Annotated[str | None, typer.Option(help="Version. Default: the newest that loads.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version, or job:ID for that of a job. Default: the newest.")] = None,
+    after: AfterOption = None,
     alias: Annotated[str | None, typer.Option(help="An MLflow alias; the version that it names now is kept.")] = None,
     input_format: Annotated[Format | None, typer.Option(help="Default: by the names of the files.")] = None,
     output_format: Annotated[Format | None, typer.Option(help="Default: by the output's name, else parquet.")] = None,
@@ -78,63 +79,11 @@ def batch(
                 output_format=output_format or (None if target is None else format_of(target.name)),
                 version=version,
                 alias=alias,
+                after=after or (),
                 input_format=input_format,
                 column=column,
                 keep=keep,
                 keep_none=keep_none,
-    @command(root, "batch", takes_owner=True, takes_output=False)
-    def batch(
-        session: Session,
-        model: Annotated[str, typer.Argument(metavar="MODEL", help="Registered model.", show_default=False)],
-        input_: Annotated[str, typer.Option("--input", metavar="PATH", help=InputHelp, show_default=False)],
-        output: Annotated[str | None, typer.Option("--output", metavar="PATH", help=OutputHelp)] = None,
-        version: Annotated[str | None, typer.Option(help="Version, or job:ID for that of a job. Default: the newest.")] = None,
-        after: AfterOption = None,
-        alias: Annotated[str | None, typer.Option(help="An MLflow alias; the version that it names now is kept.")] = None,
-        input_format: Annotated[Format | None, typer.Option(help="Default: by the names of the files.")] = None,
-        output_format: Annotated[Format | None, typer.Option(help="Default: by the output's name, else parquet.")] = None,
-        column: Annotated[list[str] | None, typer.Option(help="Column for the model; repeatable. Default: by name.")] = None,
-        keep: Annotated[
-            list[str] | None, typer.Option(help="Column of the input to write, too; repeatable. Default: all.")
-        ] = None,
-        keep_none: Annotated[bool, typer.Option("--keep-none", help="Write the predictions only.")] = False,
-        proba: Annotated[bool, typer.Option("--proba", help="Write a column for each class's probability.")] = False,
-        on_error: Annotated[
-            OnError, typer.Option(help="For a row that the model does not take: fail, skip the row, or write null.")
-        ] = OnError.FAIL,
-        stamp: Annotated[bool, typer.Option("--stamp", help="Write model_version and scored_at, too.")] = False,
-        params: Annotated[str | None, typer.Option(metavar="JSON", help="Inference parameters.")] = None,
-        secret: Annotated[list[str] | None, typer.Option(help="Secret whose variables it gets; repeatable.")] = None,
-        cpus: Annotated[float, typer.Option(help="CPUs; a process predicts for each whole one.")] = 1.0,
-        memory: Annotated[str, typer.Option(help="Memory, such as 4GiB.")] = "2GiB",
-        gpus: Annotated[float, typer.Option(help="GPUs.")] = 0.0,
-        timeout: Annotated[int, typer.Option(metavar="SECONDS", help="Time limit of one attempt.")] = 86_400,
-        max_retries: Annotated[int, typer.Option(help="Retries after a failure; they go on where it was.")] = 0,
-        priority: Annotated[int, typer.Option(help="0 to 100, higher first.")] = 50,
-        no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the id, and do not wait for the end.")] = False,
-    ) -> None:
-        """Predict for all rows of files: raylift batch churn --input data.parquet --output scored.parquet.
-
-        Parquet, CSV and JSON lines. Ctrl-C only detaches; raylift jobs cancel ends it. Exit code 1 if it failed.
-        """
-        is_here = output is not None and not is_remote(output)
-        try:
-            target = new_output(output, output_format) if is_here and output is not None else None
-            if target is not None and no_wait:
-                raise wrong_usage(
-                    "--no-wait", "the output comes here after the end: leave it out, and use raylift batches download"
-                )
-            made = session.client.batches.create(
-                model,
-                input_,
-                output=None if is_here else output,
-                version=version,
-                alias=alias,
-                after=after or [],
-                input_format=_name(input_format),
-                output_format=_name(output_format or (None if target is None else format_of(target.name))),
-                columns=column,
-                keep=[] if keep_none else keep,
                 proba=proba,
                 on_error=on_error,
                 stamp=stamp,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from raylift.client.jobs.batch_files import is_remote, without_scheme
+from raylift.client.jobs.upload import ids_of
 
 FileFormat = Literal["parquet", "csv", "jsonl"]
 
@@ -16,6 +17,7 @@ def batch_fields(
     output: str | None = None,
     version: str | int | None = None,
     alias: str | None = None,
+    after: Iterable[str] | str = (),
     input_format: FileFormat | None = None,
     output_format: FileFormat | None = None,
     columns: Iterable[str] | None = None,
@@ -40,6 +42,7 @@ def batch_fields(
         "model_name": model,
         "model_version": None if version is None else str(version),
         "alias": alias,
+        "after": ids_of(after),
         "output": None if output is None else without_scheme(output),
         "input_format": input_format,
         "output_format": output_format,

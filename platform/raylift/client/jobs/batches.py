@@ -19,7 +19,6 @@ from raylift.client.http.part import Part
 from raylift.client.jobs.batch_fields import FileFormat, batch_fields
 from raylift.client.jobs.batch_files import is_remote, local_files, save, without_scheme
 from raylift.client.jobs.job import Job, JobCancelled, JobFailed, JobWaitTimeout
-from raylift.client.jobs.upload import ids_of
 from raylift.client.jobs.waiting import wait_until_final
 from raylift.domain.batches.batch import format_of
 from raylift.domain.job import JobStatus
@@ -201,6 +200,7 @@ class Batches(Part):
             output=output,
             version=version,
             alias=alias,
+            after=after,
             input_format=input_format,
             output_format=output_format,
             columns=columns,
@@ -218,29 +218,6 @@ class Batches(Part):
             priority=priority,
             tags=tags,
         )
-        if output is not None and not is_remote(output):
-            raise ValueError(f"{output} is on this machine: use client.batches.run, or write file:///… for the platform's")
-        fields: dict[str, Any] = {
-            "model_name": model,
-            "model_version": None if version is None else str(version),
-            "alias": alias,
-            "after": ids_of(after),
-            "output": None if output is None else without_scheme(output),
-            "input_format": input_format,
-            "output_format": output_format,
-            "columns": None if columns is None else list(columns),
-            "keep": None if keep is None else list(keep),
-            "return_probabilities": proba,
-            "on_error": on_error,
-            "stamp": stamp,
-            "params": dict(params or {}),
-            "secrets": list(secrets),
-            "resources": {"cpus": cpus, "memory": memory, "gpus": gpus},
-            "timeout_seconds": timeout,
-            "max_retries": max_retries,
-            "priority": priority,
-            "tags": dict(tags or {}),
-        }
         how: dict[str, Any] = {"headers": {IDEMPOTENCY_KEY: idempotency_key or uuid.uuid4().hex}, "resend": True}
         if is_remote(str(input)):
             how["json"] = {**fields, "input": without_scheme(str(input))}

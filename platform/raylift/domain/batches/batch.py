@@ -78,6 +78,11 @@ class BatchSpec:
         """Return the batch of a schedule's moment: its paths have the day and the time of it."""
         return replace(self, input=_filled(self.input, moment), output=_filled(self.output, moment))
 
+    @property
+    def shown_version(self) -> str:
+        """The version, or ``job:ID`` while that job has yet to register it."""
+        return self.version or f"{JOB_PREFIX}{self.version_of}"
+
 
 _FIELDS: Final[Mapping[str, str]] = {"{date}": "%Y-%m-%d", "{time}": "%H%M%S"}
 
@@ -91,11 +96,6 @@ def _filled(location: str | None, moment: datetime) -> str | None:
     for name, form in _FIELDS.items():
         location = None if location is None else location.replace(name, moment.strftime(form))
     return location
-
-    @property
-    def shown_version(self) -> str:
-        """The version, or ``job:ID`` while that job has yet to register it."""
-        return self.version or f"{JOB_PREFIX}{self.version_of}"
 
 
 _OF_SUFFIX: Final[Mapping[str, Format]] = {

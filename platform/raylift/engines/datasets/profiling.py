@@ -50,15 +50,13 @@ def profile_of(
         if any(path is None for path in paths):
             if sum(file.size_bytes for file in files) > _FETCHED_BYTES:
                 return Profile(note=f"Not profiled: it is in an object store, and larger than {_FETCHED_BYTES // 2**20} MiB.")
-            paths = [_fetched(fetch(file), Path(folder, str(index))) for index, file in enumerate(files)]
-        named = [(file.path, str(path)) for file, path in zip(files, paths, strict=True)]
-        return _run(named, folder, [str(path) for path in within], [str(path) for path in protected])
             try:
                 paths = [_fetched(fetch(file), Path(folder, str(index))) for index, file in enumerate(files)]
             except OSError as error:
                 log.warning("the files of a profile cannot be fetched: %s", error)
                 return Profile(note="Not profiled: its files could not be fetched from the object store.")
-        return _run([(file.path, str(path)) for file, path in zip(files, paths, strict=True)], folder)
+        named = [(file.path, str(path)) for file, path in zip(files, paths, strict=True)]
+        return _run(named, folder, [str(path) for path in within], [str(path) for path in protected])
 
 
 def _fetched(source: BinaryIO, target: Path) -> Path:

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from raylift.domain.batches.batch import BatchSpec, Format, SCRIPT, SCRIPT_NAME, format_of, has_time, is_file_name
-from raylift.domain.errors import DeploymentNotReady, FieldError, InvalidRequest, NotFound, VersionNotFound
-from raylift.domain.identifiers import TAG_BATCH, new_job_id, version_number
-from raylift.domain.job import Isolation, Job, JobSpec, JobStatus, Network
+from raylift.domain.batches.batch import SCRIPT, BatchSpec, has_time
+from raylift.domain.errors import FieldError, InvalidRequest, NotFound
+from raylift.domain.identifiers import TAG_BATCH, new_job_id
+from raylift.domain.job import Job, JobSpec, JobStatus
 from raylift.domain.jobs_order import job_of_reference
-from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.engines.batches.directory import BatchDirectory, BatchProgress, BatchResult, OpenFile
 from raylift.services.batches.request import BatchRequest
 from raylift.services.batches.specs import BatchSpecs
-from raylift.services.batches.version import with_version
 from raylift.services.cluster.capacity import Capacity
 from raylift.services.jobs.training import Submission, TrainingService
 from raylift.services.order.job_order import JobOrder
@@ -63,9 +61,8 @@ class BatchService:
         clock: Clock = utc_now,
     ) -> None:
         self._store, self._registry, self._training, self._settings = store, registry, training, settings
-        self._capacity, self._secrets, self._clock = capacity, secrets, clock
-        self._specs = BatchSpecs(store, registry, settings)
         self._capacity, self._secrets, self._order, self._clock = capacity, secrets, order, clock
+        self._specs = BatchSpecs(store, registry, settings)
 
     def submit(self, request: BatchRequest, *, key: str | None = None, body_sha256: str = "") -> Submission:
         """Commit a batch to the store. When this returns, it will end in exactly one final state.
@@ -81,7 +78,6 @@ class BatchService:
         errors = list(self._errors(request))
         if errors:
             raise InvalidRequest.of(*errors)
-        spec = self._specs.spec(request)
         spec = self._with_order(request)
         now = self._clock()
         job_id = new_job_id(now.timestamp())
@@ -117,6 +113,8 @@ class BatchService:
         if request.output is not None and not has_time(request.output):
             detail = "names one place for all runs: put {date} or {time} into it, or leave it out for a download of each"
             errors.append(FieldError("output", detail))
+        if request.after or job_of_reference(request.version or "") is not None:
+            errors.append(FieldError("after", "cannot be scheduled: each run would come after the same job"))
         if errors:
             raise InvalidRequest.of(*errors)
         return self._specs.spec(request)
@@ -185,81 +183,11 @@ class BatchService:
         """Return the spec of a batch. Its version is left open where a job has yet to register it."""
         job_id = job_of_reference(request.version or "")
         before, errors = self._order.check(request.workspace, [*request.after, *([] if job_id is None else [job_id])])
-        if job_id is None:
-            spec = with_version(self._spec(request), self._deployment(request)) if not errors else None
-        else:
-            spec, job = self._spec(request, version_of=job_id), self._store.jobs.get(job_id)
-            if job.spec.model_name != request.model_name:
-                detail = f"names {job_id}, which registers no version of {request.model_name!r}"
-                errors.append(FieldError("model_version", detail))
-        if errors or spec is None:
+        if job_id is not None and self._store.jobs.get(job_id).spec.model_name != request.model_name:
+            errors.append(FieldError("model_version", f"names {job_id}, which registers no version of {request.model_name!r}"))
+        if errors:
             raise InvalidRequest.of(*errors)
-        return replace(spec, after=before)
-
-    def _deployment(self, request: BatchRequest) -> Deployment:
-        """Return the deployment of the version that the request names now: its files and its environment."""
-        name, version = request.model_name, request.version
-        if request.alias is not None:
-            version = self._registry.version_of_alias(name, request.alias)
-        rows = self._store.deployments.list(name)
-        if version is None:
-            row = _newest(rows)
-            if row is None:
-                self._registry.model(name)
-                raise VersionNotFound(f"{name!r} has no version that can be loaded: name one.", model_name=name, versions=[])
-        else:
-            row = next((each for each in rows if each.version == version), None)
-        if row is None:
-            registered = self._registry.version(name, version or "")  # Raises the better error for one that does not exist.
-            raise VersionNotFound(
-                f"{name!r} version {registered.version} was never deployed, so its files are unknown: deploy it first.",
-                model_name=name,
-                versions=[each.version for each in rows],
-            )
-        if row.files is None:
-            detail = f"{name} version {row.version} is new, and its files are still being read: try again in some seconds."
-            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
-        return row
-
-    def _spec(self, request: BatchRequest, *, version_of: str | None = None) -> JobSpec:
-        output = None if request.output is None else location_of(request.output)
-        named = format_of(output) if output is not None and is_file_name(output) else None
-        batch = BatchSpec(
-            model_name=request.model_name,
-            version="",
-            version_of=version_of,
-            alias=request.alias,
-            input=None if request.input is None else location_of(request.input),
-            output=output,
-            uploads=tuple(file.name for file in request.uploads),
-            input_format=request.input_format,
-            output_format=request.output_format or named or Format.PARQUET,
-            columns=None if request.columns is None else tuple(request.columns),
-            keep=None if request.keep is None else tuple(request.keep),
-            probabilities=request.probabilities,
-            on_error=request.on_error,
-            stamp=request.stamp,
-            params=request.params,
-        )
-        return JobSpec(
-            script_sha256=hashlib.sha256(_SCRIPT).hexdigest(),
-            script_name=SCRIPT_NAME,
-            experiment_name=request.model_name,
-            secrets=tuple(request.secrets),
-            timeout_seconds=request.timeout_seconds,
-            resources=request.resources,
-            max_retries=request.max_retries,
-            priority=request.priority,
-            autolog=False,
-            deploy=False,
-            take_traffic=False,
-            tags=request.tags,
-            owner=request.owner,
-            workspace=request.workspace,
-            isolation=Isolation.SANDBOX,
-            network=Network.FULL,  # As a replica's model has it.
-            batch=batch,
-        )
+        return replace(self._specs.spec(request, version_of=job_id), after=before)
 
 
 def _check_uploads(names: Sequence[str]) -> Iterator[FieldError]:

@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from raylift.domain.batches.batch import SCRIPT, SCRIPT_NAME, BatchSpec, Format, format_of, is_file_name
-from raylift.domain.errors import DeploymentNotReady, FieldError, InvalidRequest, VersionNotFound
+from raylift.domain.errors import DeploymentNotReady, InvalidRequest, VersionNotFound
 from raylift.domain.identifiers import version_number
 from raylift.domain.job import Isolation, JobSpec, Network
 from raylift.domain.models.deployment import Deployment, DeploymentStatus
 from raylift.services.batches.request import BatchRequest
+from raylift.services.batches.version import RETRY_SECONDS, require_scanned, with_version
 from raylift.services.ports import Registry
 from raylift.services.uploads.batch_paths import check_again, location_of
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 
 _SCRIPT: Final = SCRIPT.encode()
-_RETRY_SECONDS: Final = 5
 
 
 class BatchSpecs:
     def __init__(self, store: Store, registry: Registry, settings: PlatformSettings) -> None:
         self._store, self._registry, self._settings = store, registry, settings
 
-    def spec(self, request: BatchRequest) -> JobSpec:
-        """Return the spec of a request that is right.
+    def spec(self, request: BatchRequest, *, version_of: str | None = None) -> JobSpec:
+        """Return the spec of a right request. With ``version_of``, a job that has yet to register it, the version is left open.
 
         Raises:
             ModelNotFound, VersionNotFound: there is no such model, version or alias.
             DeploymentNotReady: the platform has not read the version's files yet.
         """
-        row = self._deployment(request.model_name, request.version, request.alias)
         output = None if request.output is None else location_of(request.output)
         named = format_of(output) if output is not None and is_file_name(output) else None
         batch = BatchSpec(
-            model_name=row.model_name,
-            version=row.version,
+            model_name=request.model_name,
+            version="",
+            version_of=version_of,
             alias=request.alias,
             input=None if request.input is None else location_of(request.input),
             output=output,
@@ -53,11 +52,10 @@ class BatchSpecs:
             params=request.params,
             newest=request.version is None and request.alias is None,
         )
-        return JobSpec(
+        spec = JobSpec(
             script_sha256=hashlib.sha256(_SCRIPT).hexdigest(),
             script_name=SCRIPT_NAME,
-            experiment_name=row.model_name,
-            environment=row.config.environment,
+            experiment_name=request.model_name,
             secrets=tuple(request.secrets),
             timeout_seconds=request.timeout_seconds,
             resources=request.resources,
@@ -69,11 +67,13 @@ class BatchSpecs:
             tags=request.tags,
             owner=request.owner,
             workspace=request.workspace,
-            environment_lock=row.environment_lock,
             isolation=Isolation.SANDBOX,
             network=Network.FULL,  # As a replica's model has it.
             batch=batch,
         )
+        if version_of is not None:
+            return spec
+        return with_version(spec, self._deployment(request.model_name, request.version, request.alias))
 
     def renewed(self, spec: JobSpec) -> JobSpec:
         """Return the spec of another batch like this one, with the version that its alias names now. Other jobs stay.
@@ -89,13 +89,7 @@ class BatchSpecs:
         if errors:
             raise InvalidRequest.of(*errors)
         version = None if batch.newest else batch.version
-        row = self._deployment(batch.model_name, version, batch.alias)
-        return replace(
-            spec,
-            environment=row.config.environment,
-            environment_lock=row.environment_lock,
-            batch=replace(batch, version=row.version),
-        )
+        return with_version(spec, self._deployment(batch.model_name, version, batch.alias))
 
     def _deployment(self, name: str, version: str | None, alias: str | None) -> Deployment:
         """Return the deployment of the version that is named now: its files and its environment."""
@@ -118,22 +112,9 @@ class BatchSpecs:
             )
         if row.files is None:
             detail = f"{name} version {row.version} is new, and its files are still being read: try again in some seconds."
-            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
-        self._require_scanned(row)
+            raise DeploymentNotReady(detail, retry_after_seconds=RETRY_SECONDS)
+        require_scanned(row, self._settings)
         return row
-
-    def _require_scanned(self, row: Deployment) -> None:
-        """Raise for a version that ``reports.refuse_models`` refused, or that waits for its scan: a batch would load it."""
-        if self._settings.reports.refuse_models is None:
-            return
-        if row.status is DeploymentStatus.UNHEALTHY:
-            why = row.message or "Ray Serve does not say why."
-            raise InvalidRequest.of(FieldError("model_version", f"is {row.version}, which may not be loaded: {why}"))
-        if row.ready_at is None:
-            detail = (
-                f"{row.model_name} version {row.version} waits for its scan (reports.refuse_models), or has not answered yet."
-            )
-            raise DeploymentNotReady(detail, retry_after_seconds=_RETRY_SECONDS)
 
 
 def _newest(rows: Sequence[Deployment]) -> Deployment | None:

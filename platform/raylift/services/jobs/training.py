@@ -197,20 +197,20 @@ class TrainingService:
         """
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
         spec = rerun_spec(first, changes, owner)
-        errors = list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
         data, wrong = self._data.changed(spec, changes.data)
-        spec = replace(spec, data=data)
+        makers = [each.of_job for each in data if each.of_job is not None and not each.version]
+        after, unknown = self._order.check(spec.workspace, [*spec.after, *makers])
+        spec = replace(spec, data=data, after=after)
+        errors = [*unknown, *check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes)]
         errors += [*self._secrets.check(spec.workspace, spec.secrets), *wrong]
-        after, unknown = self._order.check(spec.workspace, spec.after)
-        spec = replace(spec, after=after)
-        errors = list(unknown)
-        errors += list(check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes))
-        errors += [*self._secrets.check(spec.workspace, spec.secrets), *self._data.check(spec)]
         errors += check_quota(spec.account, spec.resources, self._quotas)
         if spec.batch is not None:
             batch = spec.batch if changes.output is None else replace(spec.batch, output=location_of(changes.output))
             spec = replace(spec, batch=batch)
             errors += check_again(batch, self._jobs)
+            if not batch.version:
+                detail = f"is to come from {batch.version_of}, and the batch never started: start it with another job's"
+                errors.append(FieldError("model_version", detail))
         if errors:
             raise InvalidRequest.of(*errors)
         script = self._store.jobs.script(first.spec.script_sha256)

@@ -98,7 +98,6 @@ class QualityService:
         since = min(since or until - timedelta(days=1), until)
         step = step_seconds or default_step(since, until, until)
         check_step(step, since, until, until)
-        since = aligned(since, step)
         told, answers = self._joined(model_name, version, since, until)
         by_step: dict[datetime, _Rows] = defaultdict(_Rows)
         everything = _Rows()

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from raylift.domain.errors import DatasetNotFound, FieldError, JobNotFound
+from raylift.domain.errors import DatasetNotFound, DeploymentNotReady, FieldError, InvalidRequest, JobNotFound
 from raylift.domain.job import Job, JobSpec, JobState, JobStatus, Reason
 from raylift.domain.job_data import DataInput
 from raylift.domain.lease import Lease
 from raylift.domain.models.deployment import DeploymentStatus
-from raylift.services.batches.version import with_version
+from raylift.services.batches.version import require_scanned, with_version
 from raylift.services.datasets.job_data import JobData
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -31,7 +31,7 @@ class JobReleases:
     """Every step may be repeated: a job is released, or ended, in one transaction that only one supervisor completes."""
 
     def __init__(self, store: Store, settings: PlatformSettings, clock: Callable[[], datetime]) -> None:
-        self._store = store
+        self._store, self._settings = store, settings
         self._data = JobData(store, settings)
         self._clock = clock
 
@@ -96,6 +96,12 @@ class JobReleases:
         if row is None:
             raise NeverStarts(f"{trained.job_id} has registered no version of {name}, or it was deleted.")
         if row.files is not None:
+            try:
+                require_scanned(row, self._settings)
+            except DeploymentNotReady:
+                return None
+            except InvalidRequest as error:
+                raise NeverStarts(error.detail) from error
             return with_version(spec, row)
         if row.status is DeploymentStatus.UNHEALTHY:
             raise NeverStarts(

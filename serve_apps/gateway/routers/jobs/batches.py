@@ -11,10 +11,8 @@ from starlette.responses import StreamingResponse
 from raylift.api import paths
 from raylift.api.headers import IDEMPOTENCY_KEY, OWNER_HEADER
 from raylift.api.jobs.batches import BatchAccepted, BatchPage, BatchRequest, BatchView
-from raylift.domain.batches.batch import Format, OnError
-from raylift.domain.job import JobStatus, Resources
+from raylift.domain.job import JobStatus
 from raylift.domain.jobs_order import job_of_reference
-from raylift.domain.quantities import parse_bytes
 from raylift.engines.batches.directory import OpenFile
 from raylift.services.container import Services
 from raylift.services.jobs.training import MAX_KEY_LENGTH, MAX_PAGE, Submission
@@ -126,31 +124,6 @@ def _submit(services: Services, request: Request, read: ReadBatch) -> Submission
     if key and not visit_of(request.scope).is_local:
         key = f"{caller.workspace}/{key}"  # Workspaces do not share keys.
     wanted = batch_of(asked, tuple(read.files), owner=owner_of(request), workspace=caller.workspace)
-    wanted = batch_request.BatchRequest(
-        model_name=asked.model_name,
-        version=asked.model_version,
-        alias=asked.alias,
-        after=asked.after,
-        input=asked.input,
-        uploads=tuple(read.files),
-        output=asked.output,
-        input_format=Format(asked.input_format) if asked.input_format else None,
-        output_format=Format(asked.output_format) if asked.output_format else None,
-        columns=asked.columns,
-        keep=asked.keep,
-        probabilities=asked.return_probabilities,
-        on_error=OnError(asked.on_error),
-        stamp=asked.stamp,
-        params=asked.params,
-        secrets=asked.secrets,
-        resources=Resources(asked.resources.cpus, parse_bytes(asked.resources.memory), asked.resources.gpus),
-        timeout_seconds=asked.timeout_seconds,
-        max_retries=asked.max_retries,
-        priority=asked.priority,
-        tags=asked.tags,
-        owner=owner_of(request),
-        workspace=caller.workspace,
-    )
     return services.batches.submit(wanted, key=key, body_sha256=read.fingerprint() if key is not None else "")
 
 
