@@ -69,19 +69,28 @@ class Platform:
     def json(self, *arguments: str) -> Any:
         return json.loads(self.on(self.first, "--output", "json", *arguments).stdout)
 
-    def start(self, *, tls: tuple[Path, Path, Path] | None = None) -> None:
-        """Start it on the first machine. ``tls``: certificate, key, and the authority that callers trust."""
-        settings = SETTINGS
+    def start(self, *, tls: tuple[Path, Path, Path] | None = None, more: str = "") -> None:
+        """Start it on the first machine.
+
+        Args:
+            tls: certificate, key, and the authority that callers trust.
+            more: further sections of the configuration.
+        """
+        settings = SETTINGS + more
         if tls is not None:
             certificate, key, authority = tls
             settings += f"gateway: {{tls: {{cert: {certificate}, key: {key}}}}}\n"
             self.url = f"https://{self.first.address}:8000"
             self.environment |= {"RAYLIFT_URL": self.url, "RAYLIFT_CA": str(authority)}
         (self.folder / "settings.yaml").write_text(settings, encoding="utf-8")
-        options = ("--host", self.first.address, "--accept-nodes", "--auth", "keys", "--config", f"{self.folder}/settings.yaml")
-        self.on(self.first, "up", "--state-dir", str(self.state), *options)
+        self.up(self.first)
         self.environment["RAYLIFT_API_KEY"] = json.loads((self.state / "admin-key.json").read_text(encoding="utf-8"))["key"]
         self.environment["RAYLIFT_JOIN_TOKEN"] = (self.state / "join-token").read_text(encoding="ascii")
+
+    def up(self, machine: Machine) -> None:
+        """Start the head there, at the address of the first machine."""
+        options = ("--host", self.first.address, "--accept-nodes", "--auth", "keys", "--config", f"{self.folder}/settings.yaml")
+        self.on(machine, "up", "--state-dir", str(self.state), *options)
 
     def states(self) -> dict[str, str]:
         return {node["name"]: node["state"] for node in self.json("nodes")["nodes"]}
@@ -102,13 +111,13 @@ class Platform:
         answer = self.json("predict", "where", "--inputs", '[{"n": 1}]')
         return answer["predictions"][0]
 
-    def ask(self, node: Machine, path: str, *curl: str, key: str | None = None) -> tuple[int, str]:
-        """Ask the API at a node's address, from the first machine. Returns status and body; 0 where nothing listens."""
+    def ask(self, node: Machine, path: str, *curl: str, key: str | None = None, by: Machine | None = None) -> tuple[int, str]:
+        """Ask the API at a node's address, from the first machine or ``by``. Returns status and body; 0: nothing listens."""
         key = self.environment["RAYLIFT_API_KEY"] if key is None else key
         ca = self.environment.get("RAYLIFT_CA")
         trusted = ("--cacert", ca) if ca else ()
         command = ("curl", *trusted, "-s", "-m", "60", "-w", "\\n%{http_code}", "-H", f"Authorization: Bearer {key}", *curl)
-        asked = self.first.run(*command, f"{self.url.partition(':')[0]}://{node.address}:8000{path}", ok=False)
+        asked = (by or self.first).run(*command, f"{self.url.partition(':')[0]}://{node.address}:8000{path}", ok=False)
         body, _, status = asked.stdout.rpartition("\n")
         return int(status), body
 

@@ -1,0 +1,47 @@
+"""The storage's password reaches GCS and `ray start`, and no command line."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from ray._private import ray_constants, services
+
+from raylift.ray_internals.external_storage import VARIABLE, GcsStorage, use_storage
+
+STORAGE = GcsStorage("redis://10.0.0.9:6379", "here", "raylift", "a secret")
+
+
+def test_storage_is_taken_from_the_environment_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, STORAGE.as_json())
+    assert GcsStorage.taken_from_environment() == STORAGE
+    assert GcsStorage.taken_from_environment() is None
+
+
+def test_password_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[list[str], str, dict[str, Any]]] = []
+
+    def start(command: list[str], process_type: str, **options: Any) -> None:
+        started.append((command, process_type, options))
+
+    for name in ("start_ray_process", "start_gcs_server", "start_raylet", "start_ray_client_server"):
+        monkeypatch.setattr(services, name, getattr(services, name))
+    monkeypatch.setattr(services, "start_ray_process", start)
+    for name in ("RAY_REDIS_ADDRESS", "RAY_external_storage_namespace"):
+        monkeypatch.setenv(name, "")
+    assert use_storage(STORAGE) == ["--redis-username", "raylift", "--redis-password", "a secret"]
+    assert os.environ["RAY_REDIS_ADDRESS"] == STORAGE.address
+    secret = {"redis_username": "raylift", "redis_password": "a secret"}
+    services.start_gcs_server(
+        "redis://10.0.0.9:6379", "/logs", "/out", "/err", "session", **secret, config={}, gcs_server_port=1
+    )
+    assert "RAY_REDIS_ADDRESS" not in os.environ
+    services.start_ray_client_server("10.0.0.5:1", "10.0.0.5", 2, **secret)
+
+    (gcs, kind, options), (client, _, client_options) = started
+    assert kind == ray_constants.PROCESS_TYPE_GCS_SERVER
+    assert gcs[-1] == "--fromenv=redis_username,redis_password"
+    assert options["env_updates"] == {"FLAGS_redis_username": "raylift", "FLAGS_redis_password": "a secret"}
+    assert "a secret" not in " ".join([*gcs, *client])
+    assert "a secret" not in str(client_options)
