@@ -15,7 +15,7 @@ from raylift.domain.lease import SUPERVISOR
 from raylift.store import Store
 from tests.contract.samples import SCRIPT, spec_of
 
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 5.0
 Process = subprocess.Popen[bytes]
 
 
@@ -79,18 +79,16 @@ def test_standby_takes_over_from_a_killed_supervisor(
 ) -> None:
     with pair(open_store(), database_url, tmp_path) as supervisors:
         supervisors.submit(20)
-        for _ in range(2):
-            patiently(lambda: len(supervisors.started()) > supervisors.submitted - 15)
-            first = supervisors.holder()
-            assert {pid for _, pid in supervisors.started()[-3:]} == {first.pid}
-            first.kill()
-            first.wait()
-            supervisors.begin()
-            supervisors.submit(20)
-        patiently(lambda: len(supervisors.started()) >= supervisors.submitted - 2)
+        patiently(lambda: len(supervisors.started()) > 3)
+        first = supervisors.holder()
+        first.kill()
+        first.wait()
+        supervisors.submit(20)
+        # A kill between the transition and the line loses the line of one job.
+        patiently(lambda: len(supervisors.started()) >= supervisors.submitted - 1)
         ids = [job_id for job_id, _ in supervisors.started()]
         assert len(set(ids)) == len(ids)
-        assert len({pid for _, pid in supervisors.started()}) == 3
+        assert {pid for _, pid in supervisors.started()} == set(supervisors.running)
 
 
 def test_frozen_supervisor_that_wakes_up_does_nothing_and_ends(

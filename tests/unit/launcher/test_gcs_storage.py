@@ -122,9 +122,9 @@ def test_storage_that_answers_is_taken() -> None:
 
 
 def test_storage_that_refuses_the_password_is_told() -> None:
-    with server({b"AUTH": b"-WRONGPASS invalid username-password pair\r\n"}) as storage:
-        with pytest.raises(StorageUnusable, match="refuses AUTH: WRONGPASS"):
-            check_storage(storage)
+    refusal = b"-WRONGPASS invalid username-password pair\r\n"
+    with server({b"AUTH": refusal}) as storage, pytest.raises(StorageUnusable, match="refuses AUTH: WRONGPASS"):
+        check_storage(storage)
 
 
 def test_storage_that_is_away_is_told() -> None:
