@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
+from raylift.api.cluster.join import NodeDocument
+from raylift.ingress.guard import Guard
+from raylift.ingress.spec import IngressSpec
+from raylift.launcher import doctor
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.findings import Level
+from raylift.launcher.nodes.document import versions_here
+from raylift.launcher.nodes.join import JoinRefused, Machine, join
+from raylift.launcher.nodes.record import NodeRecord, read_node, write_node
+from raylift.launcher.progress import NoProgress
 from raylift.launcher.run.config import LocalConfig, load_config
 from raylift.launcher.run.environment import head_environment
 from raylift.launcher.run.gcs_storage import StorageUnusable, check_storage, gcs_storage, identity, require_gcs_storage
@@ -132,3 +141,57 @@ def test_storage_that_is_away_is_told() -> None:
         port = gone.getsockname()[1]
     with pytest.raises(StorageUnusable, match=r"redis://127\.0\.0\.1:\d+ \(cluster\.gcs_storage\) cannot be reached"):
         check_storage(GcsStorage(f"redis://127.0.0.1:{port}", ""))
+
+
+def test_doctor_checks_the_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAYLIFT_DATABASE_URL", POSTGRES)
+    assert doctor._gcs_storage(load_config(), tmp_path) == []
+    with server({b"PING": b"+PONG\r\n"}) as storage:
+        (answers,) = doctor._gcs_storage(config(gcs_storage=storage.address), tmp_path)
+    assert (answers.level, answers.detail) == (Level.OK, f"{storage.address} answers")
+    (away,) = doctor._gcs_storage(config(gcs_storage=storage.address), tmp_path)
+    assert (away.level, away.advice) == (Level.FAIL, "Does Valkey run there?")
+
+
+def spec(hosts: frozenset[str]) -> IngressSpec:
+    return IngressSpec(8000, "secret", Guard(hosts, ()))
+
+
+def test_document_has_the_same_hash_at_the_next_start() -> None:
+    names = [f"host-{number}" for number in range(20)]
+    one, other = (spec(frozenset(order)).as_json() for order in (names, names[::-1]))
+    assert one["guard"]["hosts"] == other["guard"]["hosts"] == sorted(names)
+
+
+def test_node_that_runs_joins_again_by_another_document_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = NodeDocument(
+        instance="abc",
+        ray_address="127.0.0.1:1",
+        state_dir=str(tmp_path / "state"),
+        session_dir=str(tmp_path),
+        environment={},
+        inherit=[],
+        ports=PORTS.as_dict(),
+        object_store_memory=1,
+        url="http://10.0.0.5:8000",
+        ingress=spec(frozenset()).as_json(),
+        versions=versions_here(),
+    )
+    running = NodeRecord(
+        instance="abc",
+        url=document.url,
+        address="127.0.0.1",
+        ray_address=document.ray_address,
+        session_dir=tmp_path,
+        state_dir=tmp_path,
+        label=document.hash,
+        environment={},
+    )
+    monkeypatch.setattr("raylift.launcher.nodes.join.fetch_document", lambda *_, **__: document)
+    monkeypatch.setattr("raylift.launcher.nodes.join.is_alive", lambda _: True)
+    write_node(running)
+    assert join(document.url, "rlj_x", Machine(), NoProgress()) == (running, True)
+    write_node(running.model_copy(update={"label": "of another configuration"}))
+    with pytest.raises(JoinRefused, match="cannot be reached"):
+        join(document.url, "rlj_x", Machine(), NoProgress())
+    assert read_node(tmp_path) is None
