@@ -32,8 +32,8 @@ def test_password_is_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(name, "")
     assert use_storage(STORAGE) == ["--redis-username", "raylift", "--redis-password", "a secret"]
     assert os.environ["RAY_REDIS_ADDRESS"] == STORAGE.address
-    secret = {"redis_username": "raylift", "redis_password": "a secret"}
-    gcs_options = {**secret, "config": {}, "gcs_server_port": 1}
+    secret: dict[str, Any] = {"redis_username": "raylift", "redis_password": "a secret"}
+    gcs_options: dict[str, Any] = {**secret, "config": {}, "gcs_server_port": 1}
     services.start_gcs_server(STORAGE.address, "/logs", "/out", "/err", "session", **gcs_options)
     assert "RAY_REDIS_ADDRESS" not in os.environ
     services.start_ray_client_server("10.0.0.5:1", "10.0.0.5", 2, **secret)

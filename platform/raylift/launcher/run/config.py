@@ -15,7 +15,7 @@ from raylift.access_settings import OidcSettings, ReportSettings, WebhookSetting
 from raylift.dataset_settings import DatasetSettings
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
-from raylift.launcher.run.gcs_storage import ClusterConfig
+from raylift.launcher.run.cluster_config import ClusterConfig
 from raylift.settings import (
     AuthMode,
     BatchSettings,

@@ -7,44 +7,22 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.private_files import write_private
 from raylift.ray_internals.external_storage import GcsStorage
 
-if TYPE_CHECKING:
-    from raylift.launcher.run.config import LocalConfig
-
 _FILE: Final = "cluster.json"
 _ANSWER_SECONDS: Final = 5.0
-_SCHEMES: Final = ("redis", "rediss")
 
 
 class StorageUnusable(LauncherError):
     """The server of ``cluster.gcs_storage`` does not answer as it should."""
-
-
-def _server_without_password(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in _SCHEMES or not parts.hostname or not parts.port or parts.path.strip("/") or parts.query:
-        raise ValueError("it must be redis://HOST:PORT, or rediss://HOST:PORT for TLS")
-    if parts.password is not None:
-        raise ValueError("it must not have the password, which belongs into the file of cluster.gcs_password_file")
-    return value
-
-
-class ClusterConfig(BaseModel):
-    """Section ``cluster``: what joined nodes do without the head."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    gcs_storage: Annotated[str, AfterValidator(_server_without_password)] | None
-    gcs_password_file: Path | None
-    head_outage_seconds: Annotated[int, Field(ge=60, le=3600)]
 
 
 class ClusterIdentity(BaseModel):
