@@ -45,6 +45,7 @@ class Platform:
 
     def __init__(self, first: Machine, folder: Path) -> None:
         self.first, self.folder, self.state = first, folder, folder / "state"
+        self.address = first.address
         self.url = f"http://{first.address}:8000"
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
@@ -55,6 +56,10 @@ class Platform:
 
     def on(self, machine: Machine, *arguments: str, ok: bool = True) -> Any:
         return machine.run("raylift", *arguments, ok=ok, env=self.environment, timeout=600)
+
+    def join(self, machine: Machine, *options: str) -> None:
+        """Let a machine join, in a few tries."""
+        patiently(lambda: self.on(machine, "join", self.url, *options, ok=False).returncode == 0, 600)
 
     def worker(self, machine: Machine, output: Path) -> subprocess.Popen[str]:
         """Start ``raylift node worker`` there, with its output in a file."""
@@ -88,9 +93,10 @@ class Platform:
         self.environment["RAYLIFT_JOIN_TOKEN"] = (self.state / "join-token").read_text(encoding="ascii")
 
     def up(self, machine: Machine) -> None:
-        """Start the head there, at the address of the first machine."""
-        options = ("--host", self.first.address, "--accept-nodes", "--auth", "keys", "--config", f"{self.folder}/settings.yaml")
-        self.on(machine, "up", "--state-dir", str(self.state), *options)
+        """Start the head there, at its address of always, in a few tries: a busy machine is too slow for Ray's half minute."""
+        options = ("--host", self.address, "--accept-nodes", "--auth", "keys", "--config", f"{self.folder}/settings.yaml")
+        up = ("up", "--state-dir", str(self.state), *options)
+        patiently(lambda: self.on(machine, *up, ok=False).returncode == 0, 600)
 
     def states(self) -> dict[str, str]:
         return {node["name"]: node["state"] for node in self.json("nodes")["nodes"]}
@@ -123,12 +129,12 @@ class Platform:
 
 
 @contextmanager
-def machines(folder: Path, count: int) -> Iterator[list[Machine]]:
-    """Machines on one network. Nothing is shared: all but the first have an empty directory at the place of the platform's."""
+def machines(folder: Path, count: int, *, heads: int = 1) -> Iterator[list[Machine]]:
+    """Machines on one network. All but the first ``heads`` have an empty directory at the place of the platform's."""
     kept = [str(REPOSITORY)] if REPOSITORY.is_relative_to("/tmp") else []
     with ExitStack() as stack:
         network = stack.enter_context(Network())
-        private = [[], *[[f"{folder}/state"]] * (count - 1)]
+        private = [*[[]] * heads, *[[f"{folder}/state"]] * (count - heads)]
         yield [
             stack.enter_context(Machine(network, number, kept=kept, private=own)) for number, own in enumerate(private, start=1)
         ]
