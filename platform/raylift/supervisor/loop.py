@@ -78,7 +78,7 @@ class Supervisor:
                 self.tick()
             except LostLease as error:
                 log.warning("%s", error)
-                return
+                break
             except (StaleLease, EngineUnavailable) as error:
                 log.warning("%s", error)
             except Exception:
@@ -132,8 +132,9 @@ class Supervisor:
             return None
         held = self._lease
         self._lease = self._store.leases.acquire(SUPERVISOR, self._holder, now=now, seconds=seconds)
-        if self._lease is None and held is not None:
-            raise LostLease(f"{self._holder} was silent for longer than its lease: another supervisor has it.")
+        # With another token it is held again, after one that had it and ended.
+        if held is not None and (self._lease is None or self._lease.token != held.token):
+            raise LostLease(f"{self._holder} was silent for longer than its lease: another supervisor took it.")
         if self._lease is None:
             self._asks_again_at = self._monotonic() + seconds / _LOOKS_PER_LEASE
         elif held is None:
