@@ -25,7 +25,7 @@ class PostgresServer:
     """A server that runs from ``start`` to ``stop``. Databases are cheap: each test has its own."""
 
     def __init__(self) -> None:
-        self._bin = _binaries()
+        self._bin = binaries()
         account = _account()
         self._user, self._group = account or (None, None)
         self._groups: list[int] | None = None if account is None else []
@@ -140,7 +140,7 @@ def running_postgres() -> Generator[PostgresServer]:
         server.stop()
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     # Debian's folder first: the commands on its PATH are wrappers that know Debian's own clusters only.
     for directory in sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name), reverse=True):
         if (directory / "initdb").exists() and (directory / "postgres").exists():

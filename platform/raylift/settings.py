@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork
 
@@ -21,6 +21,8 @@ from raylift.domain.nodes.labels import CONTROL, NODE_LABEL
 from raylift.domain.ports import refused_ports
 from raylift.domain.quota import Quota
 from raylift.run_settings import ClusterSettings, IngressSettings, NodeTypeSettings
+
+MAX_STANDBYS: Final = 3
 
 HostName = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$")]
 
@@ -177,6 +179,8 @@ class SupervisorSettings(_Section):
     """Pause between two readings of the store."""
     lease_seconds: float = 15.0
     """Seconds after which another supervisor may take the lease of a silent one."""
+    standbys: Annotated[int, Field(ge=0, le=MAX_STANDBYS)] = 0
+    """Further supervisors that wait for the lease (150 MB each). One takes over from a first that has ended or is frozen."""
     registry_sync_seconds: float = 5.0
     """Pause between two searches for versions that were registered without a job."""
     max_starting: int = 4

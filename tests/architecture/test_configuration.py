@@ -86,4 +86,4 @@ def explained_above(lines: list[str], at: int) -> bool:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_every_configuration_loads(file: Path) -> None:
     config = load_config(file)
-    assert (config.database is not None) == (file.name == "postgresql.yaml")
+    assert (config.database is not None) == (file.name in {"postgresql.yaml", "high-availability.yaml"})

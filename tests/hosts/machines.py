@@ -91,6 +91,10 @@ class Machine:
         _run("ip", "-n", switch, "link", "set", self.name, "master", "br0", "up")
         _run("ip", "-n", own, "addr", "add", f"{self.address}/24", "dev", "eth0")
         _run("ip", "-n", own, "link", "set", "eth0", "up")
+        self._boot()
+        return self
+
+    def _boot(self) -> None:
         start = _START.format(
             kept=shlex.join(self._kept),
             private=shlex.join(self._private),
@@ -111,12 +115,12 @@ class Machine:
             "bash",
             "-c",
         ]
-        self._outer = subprocess.Popen(["ip", "netns", "exec", own, *unshared, start], stdout=subprocess.PIPE, text=True)
+        inside = ["ip", "netns", "exec", self._namespace]
+        self._outer = subprocess.Popen([*inside, *unshared, start], stdout=subprocess.PIPE, text=True)
         assert self._outer.stdout is not None
         assert self._outer.stdout.readline() == "up\n", f"{self.name} did not start"
         children = Path(f"/proc/{self._outer.pid}/task/{self._outer.pid}/children").read_text(encoding="ascii")
         self._first = int(children.split()[0])
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.pull_plug()
@@ -130,6 +134,17 @@ class Machine:
             self.pull_cable()
             os.kill(self._first, signal.SIGKILL)
             self._outer.wait(30)
+
+    def press_power(self) -> None:
+        """Start it again after ``pull_plug``: its disks are as they were, but for private directories and /tmp."""
+        assert self._outer.stdout is not None
+        self._outer.stdout.close()
+        _run("ip", "-n", self._network.namespace, "link", "set", self.name, "up")
+        self._boot()
+
+    def take_address(self, address: str) -> None:
+        """Answer at a further address, as a virtual one that moves."""
+        _run("ip", "-n", self._namespace, "addr", "add", f"{address}/24", "dev", "eth0")
 
     def pull_cable(self) -> None:
         """Take it off the network. Its processes go on."""

@@ -45,8 +45,10 @@ class IngressSpec:
         return replace(self, guard=guard, pages=pages)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the content of a node document, secrets included."""
-        return _ADAPTER.dump_python(self, mode="json")
+        """Return the content of a node document, secrets included: the same text for the same rules."""
+        content: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        content["guard"]["hosts"].sort()
+        return content
 
     @classmethod
     def of_json(cls, content: dict[str, Any]) -> IngressSpec:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from raylift.domain.errors import EngineUnavailable
 from raylift.ingress.runtime_socket import ask, runtime_sockets
 
 log = logging.getLogger(__name__)
@@ -143,13 +144,22 @@ class CertificateReload:
 
 
 def replace_pem(directory: Path, pem: str) -> bool:
-    """Give another certificate to HAProxy, in its directory. Returns False where it has this one."""
-    if pem_file(directory).read_text(encoding="ascii") == pem:
+    """Give another certificate to HAProxy, in its directory. Returns False where it has this one.
+
+    Raises:
+        EngineUnavailable: a running HAProxy did not take it. The next call tries again.
+    """
+    former = pem_file(directory).read_text(encoding="ascii")
+    if former == pem:
         return False
     # The file first: an HAProxy that starts meanwhile reads it.
     write_pem(directory, pem)
-    for path in runtime_sockets(directory):
-        _push(path, pem_file(directory), pem)
+    try:
+        for path in runtime_sockets(directory):
+            _push(path, pem_file(directory), pem)
+    except OSError as error:
+        write_pem(directory, former)
+        raise EngineUnavailable(f"HAProxy did not take the certificate: {error}") from error
     return True
 
 
@@ -161,7 +171,7 @@ def _push(path: Path, name: Path, pem: str) -> None:
         return  # The socket of a former process.
     if _DONE not in answer:
         ask(path, f"abort ssl cert {name}")
-        log.error("HAProxy did not take the certificate: %s", answer)
+        raise OSError(answer.strip())
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -17,10 +17,11 @@ from packaging.specifiers import SpecifierSet
 
 from raylift.domain.quantities import format_bytes
 from raylift.ingress.haproxy import haproxy_binary
-from raylift.launcher.errors import PortTaken
+from raylift.launcher.errors import LauncherError, PortTaken
 from raylift.launcher.findings import Finding, Level
 from raylift.launcher.local_platform import is_running
 from raylift.launcher.run.config import LocalConfig, usable_cores
+from raylift.launcher.run.gcs_storage import require_gcs_storage
 from raylift.launcher.run.ports import require_free
 from raylift.launcher.run.record import read_record
 from raylift.launcher.security_checks import security_findings
@@ -35,7 +36,7 @@ def examine(config: LocalConfig, state_dir: Path) -> list[Finding]:
     """Run all checks, in the order of the report."""
     findings = [_system(), _python(), _installer(), *(_version(name) for name in _ENGINES), _haproxy(), _console()]
     findings += [_cores(), _memory(), _shared_memory(config), _state_directory(state_dir), _disk(state_dir)]
-    findings += [_ports(config, state_dir), _database(config, state_dir), _cgroup()]
+    findings += [_ports(config, state_dir), _database(config, state_dir), *_gcs_storage(config, state_dir), _cgroup()]
     findings += security_findings(config, host=_host(config, state_dir), euid=os.geteuid())
     return findings
 
@@ -177,6 +178,17 @@ def _database(config: LocalConfig, state_dir: Path) -> Finding:
     if importlib.util.find_spec("psycopg") is None:
         return Finding("database", Level.FAIL, f"{kind}, but no driver", 'pip install "raylift[postgres]"')
     return Finding("database", Level.OK, kind)
+
+
+def _gcs_storage(config: LocalConfig, state_dir: Path) -> list[Finding]:
+    """Check the storage of the cluster state, where one is configured."""
+    if config.cluster.gcs_storage is None:
+        return []
+    try:
+        require_gcs_storage(config, database_url(config, state_dir))
+    except LauncherError as error:
+        return [Finding("cluster state", Level.FAIL, error.detail, error.hint)]
+    return [Finding("cluster state", Level.OK, f"{config.cluster.gcs_storage} answers")]
 
 
 def _cgroup() -> Finding:

@@ -20,10 +20,11 @@ from raylift.launcher.processes.platform_processes import end_all, instances_wit
 from raylift.launcher.progress import NoProgress, Progress
 from raylift.launcher.run.config import load_config
 from raylift.launcher.run.exposure import names_note, require_authentication, require_node_address
+from raylift.launcher.run.gcs_storage import require_gcs_storage
 from raylift.launcher.run.ports import LOOPBACK, choose_ports
 from raylift.launcher.run.record import IncompleteRecord, RunRecord, delete_record, exclusive, read_record, write_record
 from raylift.launcher.run.session import keep_logs, remove_session, session_path, temp_path
-from raylift.launcher.startup import new_record, start_everything
+from raylift.launcher.startup import database_url, new_record, start_everything
 
 MAIN = ("mlflow_keeper", "gcs_server", "raylet", "dashboard")
 """Processes that are not restarted. Without one of them, `raylift up` ends the rest and starts everything again."""
@@ -84,6 +85,7 @@ class LocalPlatform:
                     return cls(former, found_running=True)
                 progress.say("Ending the rest of a former platform.")
                 _end(former)
+            require_gcs_storage(config, database_url(config, state_dir))
             with choose_ports(config.ports, config.host, config.host if config.accept_nodes else LOOPBACK) as ports:
                 record = new_record(state_dir, config, ports, config_file=config_file)
                 try:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +29,7 @@ from raylift.launcher.progress import Progress
 from raylift.launcher.run.access_files import admin_key_file, mlflow_secret, mlflow_secret_file, prepare_keys
 from raylift.launcher.run.config import LocalConfig
 from raylift.launcher.run.environment import base_environment, head_environment, mlflow_environment
+from raylift.launcher.run.gcs_storage import gcs_storage, identity
 from raylift.launcher.run.node_types import node_types
 from raylift.launcher.run.ports import BLOCK_SIZE, PlatformPorts, is_free
 from raylift.launcher.run.private_files import make_files_private, make_private
@@ -38,8 +37,9 @@ from raylift.launcher.run.record import RunRecord, local_host, write_record
 from raylift.launcher.run.secret_keys import key_file, prepare_encryption_keys
 from raylift.launcher.run.session import make_session, session_path, temp_path
 from raylift.launcher.run.tokens import join_token_file, make_join_token, make_ray_token
+from raylift.ray_internals.external_storage import VARIABLE as STORAGE_VARIABLE
 from raylift.run_settings import ClusterSettings, IngressSettings
-from raylift.settings import AuthMode, PlatformSettings
+from raylift.settings import AuthMode, JobSettings, PlatformSettings
 from raylift.store import open_store
 
 DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
@@ -48,7 +48,7 @@ DATABASE_VARIABLE: Final = "RAYLIFT_DATABASE_URL"
 def new_record(state_dir: Path, config: LocalConfig, ports: PlatformPorts, *, config_file: Path | None = None) -> RunRecord:
     """Make the record of a new start."""
     return RunRecord(
-        instance=uuid.uuid4().hex,
+        instance=identity(config, state_dir).instance,
         started_at=datetime.now(UTC),
         host=config.host,
         ports=ports.as_dict(),
@@ -72,6 +72,7 @@ def _tls_name(config: LocalConfig) -> str | None:
 def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[str, str] | None = None) -> PlatformSettings:
     """Make the settings of the gateway and the supervisor."""
     environ = os.environ if environ is None else environ
+    ingress_token = identity(config, record.state_dir).ingress_token
     return PlatformSettings(
         state_dir=record.state_dir,
         database_url=database_url(config, record.state_dir, environ),
@@ -83,7 +84,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         nodes_gateway_url=record.url if record.accepts_nodes else None,
         session_dir=record.session_dir,
         internal_ports=_internal_ports(record),
-        ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=secrets.token_hex(16)),
+        ingress=IngressSettings(directory=IngressFiles(record.session_dir).haproxy, token=ingress_token),
         auth=config.auth,
         node_types=node_types(config),
         oidc=config.oidc,
@@ -91,7 +92,7 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         webhooks=config.webhooks,
         datasets=config.datasets,
         mlflow_secret=mlflow_secret(record.state_dir) if config.auth is AuthMode.KEYS else None,
-        jobs=config.jobs,
+        jobs=_jobs(config),
         batches=config.batches,
         serving=config.serving,
         supervisor=config.supervisor,
@@ -103,6 +104,14 @@ def platform_settings(config: LocalConfig, record: RunRecord, environ: Mapping[s
         retention=config.retention,
         observability=config.observability,
     )
+
+
+def _jobs(config: LocalConfig) -> JobSettings:
+    """Return the settings of jobs: with a storage, scripts on nodes wait as long for the head as the nodes do."""
+    if config.cluster.gcs_storage is None:
+        return config.jobs
+    seconds = max(config.jobs.contact_seconds, float(config.cluster.head_outage_seconds))
+    return config.jobs.model_copy(update={"contact_seconds": seconds})
 
 
 def _internal_ports(record: RunRecord) -> str:
@@ -137,7 +146,11 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
 
     make_ray_token(record.state_dir)
     base = base_environment(config.environment, record.instance, temp_path(record.session_dir))
-    head_env = head_environment(base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus())
+    storage = gcs_storage(config, record.instance)
+    outage = None if storage is None else config.cluster.head_outage_seconds
+    head_env = head_environment(
+        base, record, attempts_dir=settings.attempts_dir, cores=config.job_cpus(), outage_seconds=outage
+    )
     if record.accepts_nodes:
         settings = settings.model_copy(update={"cluster": _cluster(config, record, base, head_env, ingress)})
     with progress.step("Store", f"migrations of {_without_password(settings.database_url)}"):
@@ -163,10 +176,11 @@ def start_everything(config: LocalConfig, record: RunRecord, progress: Progress)
         host=record.node_address,
     )
     ray_log = logs_dir / "ray-start.log"
-    head = start_head(config, record, head_env, log=ray_log, labels=_labels(settings))
+    own_env = head_env if storage is None else {**head_env, STORAGE_VARIABLE: storage.as_json()}
+    head = start_head(config, record, own_env, log=ray_log, labels=_labels(settings))
     with progress.step("Ray", f"the head on {record.ray_address} and its dashboard"):
         wait_for_head(head, record, log=ray_log, timeout=timeout)
-    driver = DriverProcess(record, settings, head_env, logs_dir)
+    driver = DriverProcess(record, settings, head_env, logs_dir, remembers=storage is not None)
     with progress.step("MLflow", f"{record.mlflow_url}/health"):
         wait_for(
             lambda: answers(f"{record.mlflow_url}/health"),

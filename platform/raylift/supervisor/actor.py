@@ -9,17 +9,21 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import ray
 
+from raylift.domain.listing import listed
 from raylift.engines.mlflow_engine.client import CLIENT_ENVIRONMENT
-from raylift.settings import AuthMode, PlatformSettings
+from raylift.settings import MAX_STANDBYS, AuthMode, PlatformSettings
 
 NAMESPACE: Final = "raylift"
-NAME: Final = "supervisor"
+_ALL_NAMES: Final = ("supervisor", *(f"supervisor-standby-{number}" for number in range(1, MAX_STANDBYS + 1)))
 _RESTART_PAUSE_SECONDS: Final = 2.0
+_END_SECONDS: Final = 60.0
+_PAUSE_SECONDS: Final = 0.2
 
 _ENVIRONMENT: Final = {
     **CLIENT_ENVIRONMENT,
@@ -50,43 +54,70 @@ class SupervisorActor:
 
 
 def ensure_supervisor(settings: PlatformSettings) -> int:
-    """Start the supervisor unless it runs, wait until it is up, and return its pid. Needs a connection to Ray.
+    """Start the supervisor and its standbys unless they run, wait until they are up, and return the first one's pid.
+
+    Needs a connection to Ray.
 
     Raises:
-        RuntimeError: it cannot start.
+        RuntimeError: one cannot start.
     """
-    actor: Any = (
-        ray.remote(SupervisorActor)
-        .options(
-            name=NAME,
-            namespace=NAMESPACE,
-            lifetime="detached",
-            get_if_exists=True,
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=3,
-            max_concurrency=4,
-            runtime_env={"env_vars": _ENVIRONMENT},
-            **settings.control_options,
-        )
-        .remote(settings.model_dump_json())
-    )
-    pid: int = ray.get(actor.pid.remote(), timeout=120)
-    return pid
+    actors = [_begin(name, settings) for name in _names(settings)]
+    pids: list[int] = ray.get([actor.pid.remote() for actor in actors], timeout=120)
+    return pids[0]
+
+
+def replace_supervisor(settings: PlatformSettings) -> int:
+    """End the supervisors of a former start, which Ray has begun again with the settings of then, and start new ones.
+
+    Raises:
+        RuntimeError: a former one does not end, or a new one cannot start.
+    """
+    deadline = time.monotonic() + _END_SECONDS
+    while former := {name: actor for name in _ALL_NAMES if (actor := _find(name)) is not None}:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{listed(list(former))} of the start before did not end within {_END_SECONDS:g} s.")
+        for actor in former.values():
+            ray.kill(actor, no_restart=True)
+        time.sleep(_PAUSE_SECONDS)
+    return ensure_supervisor(settings)
 
 
 def revive_supervisor(settings: PlatformSettings) -> bool:
-    """Start the supervisor unless it exists; one that Ray restarts exists. Returns True if it was gone.
+    """Start the supervisors that do not exist; one that Ray restarts exists. Returns True if one was gone.
 
     Raises:
-        RuntimeError: it cannot start.
+        RuntimeError: one cannot start.
     """
+    if all(_find(name) is not None for name in _names(settings)):
+        return False
+    ensure_supervisor(settings)
+    return True
+
+
+def _names(settings: PlatformSettings) -> Sequence[str]:
+    return _ALL_NAMES[: 1 + settings.supervisor.standbys]
+
+
+def _begin(name: str, settings: PlatformSettings) -> Any:
+    options: dict[str, Any] = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 3,
+        "max_concurrency": 4,
+        "runtime_env": {"env_vars": _ENVIRONMENT},
+    }
+    return ray.remote(SupervisorActor).options(**options, **settings.control_options).remote(settings.model_dump_json())
+
+
+def _find(name: str) -> Any:
     try:
-        ray.get_actor(NAME, namespace=NAMESPACE)
+        return ray.get_actor(name, namespace=NAMESPACE)
     except ValueError:
-        ensure_supervisor(settings)
-        return True
-    return False
+        return None
 
 
 def _assemble(settings: PlatformSettings) -> Any:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from raylift.domain.errors import EngineUnavailable, StaleLease
 from raylift.domain.lease import SUPERVISOR, Lease
@@ -23,6 +24,12 @@ from raylift.supervisor.tick_timer import TickTimer
 
 log = logging.getLogger(__name__)
 
+_LOOKS_PER_LEASE: Final = 15
+
+
+class LostLease(Exception):
+    """Another supervisor has taken the lease of this one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subjects:
@@ -36,7 +43,7 @@ class Subjects:
 
 
 class Supervisor:
-    """One supervisor. Any number may run; the lease lets one act."""
+    """One supervisor. Any number may run; the lease lets one act. One that has lost it ends, since others changed the world."""
 
     def __init__(
         self,
@@ -57,15 +64,21 @@ class Supervisor:
         self._subjects = subjects
         self._tasks = tasks
         self._clock = clock
+        self._monotonic = monotonic
         self._lease: Lease | None = None
+        self._asks_again_at = 0.0
+        """Next look of a standby, which would otherwise write to the store at each tick."""
         self._timer = TickTimer(settings.tick_seconds, view.was_written_to, monotonic)
 
     def run(self, stop: threading.Event) -> None:
-        """Tick until ``stop`` is set. A tick that fails is logged, and the next one tries again."""
+        """Tick until ``stop`` is set or the lease is lost. A tick that fails is logged, and the next one tries again."""
         while not stop.is_set():
             try:
                 self._timer.wait(stop)
                 self.tick()
+            except LostLease as error:
+                log.warning("%s", error)
+                break
             except (StaleLease, EngineUnavailable) as error:
                 log.warning("%s", error)
             except Exception:
@@ -75,7 +88,7 @@ class Supervisor:
             self._store.leases.release(self._lease)
 
     def tick(self) -> None:
-        """Look at everything once. Slow work runs in the background."""
+        """Look at everything once. Slow work runs in the background. Raises LostLease: another supervisor acts now."""
         lease = self._hold_lease()
         if lease is None:
             return
@@ -115,8 +128,15 @@ class Supervisor:
         # A lease with more time left than it was taken for was taken before the clock was set back.
         if self._lease is not None and seconds / 2 < (self._lease.expires_at - now).total_seconds() <= seconds:
             return self._lease
+        if self._lease is None and self._monotonic() < self._asks_again_at:
+            return None
         held = self._lease
         self._lease = self._store.leases.acquire(SUPERVISOR, self._holder, now=now, seconds=seconds)
-        if self._lease is not None and held is None:
+        # With another token it is held again, after one that had it and ended.
+        if held is not None and (self._lease is None or self._lease.token != held.token):
+            raise LostLease(f"{self._holder} was silent for longer than its lease: another supervisor took it.")
+        if self._lease is None:
+            self._asks_again_at = self._monotonic() + seconds / _LOOKS_PER_LEASE
+        elif held is None:
             log.info("%s holds the lease, token %d", self._holder, self._lease.token)
         return self._lease

@@ -6,6 +6,7 @@ import json
 import shlex
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -122,6 +123,8 @@ def test_document_has_the_head_s_variables_but_not_its_user_s(document: NodeDocu
 
 def test_hash_changes_with_the_document_and_not_with_the_token(document: NodeDocument) -> None:
     assert document.model_copy(update={"ray_token": "t"}).hash == document.hash
+    renewed = replace(INGRESS, tls=Tls("RENEWED", 20015, 5)).as_json()
+    assert document.model_copy(update={"ingress": renewed}).hash == document.hash
     changed = document.model_copy(update={"environment": {**document.environment, "RAY_SERVE_ENABLE_HA_PROXY": "0"}})
     assert changed.hash != document.hash
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from raylift.ingress import haproxy
+from raylift.domain.errors import EngineUnavailable
+from raylift.ingress import haproxy, tls
 from raylift.ingress.guard import Guard
 from raylift.ingress.spec import IngressSpec, Tls
-from raylift.ingress.tls import CertificateUnusable, read_certificate
+from raylift.ingress.tls import CertificateUnusable, pem_file, read_certificate, replace_pem, write_pem
 from raylift.launcher.nodes.join import HeadUnreachable, JoinRefused, fetch_document
 from raylift.launcher.run.config import load_config
 from raylift.launcher.run.ports import PlatformPorts
@@ -95,3 +96,16 @@ def test_authority_that_is_not_trusted_is_no_silence(tmp_path: Path) -> None:
         assert not isinstance(refused.value, HeadUnreachable)
         server.shutdown()
         thread.join()
+
+
+def test_certificate_that_haproxy_did_not_take_is_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pem(tmp_path, "old")
+    answers = ["", "a busy process", "", "", "Success!"]
+    monkeypatch.setattr(tls, "runtime_sockets", lambda _: [tmp_path / "socket"])
+    monkeypatch.setattr(tls, "ask", lambda *_: answers.pop(0))
+    with pytest.raises(EngineUnavailable, match="a busy process"):
+        replace_pem(tmp_path, "new")
+    assert pem_file(tmp_path).read_text() == "old"
+    assert replace_pem(tmp_path, "new")
+    assert pem_file(tmp_path).read_text() == "new"
+    assert not replace_pem(tmp_path, "new")

@@ -65,6 +65,9 @@ class NodeDocument(BaseModel):
 
     @property
     def hash(self) -> str:
-        """Hash of all but the token: the value of the label of nodes that were started by it."""
-        text = self.model_copy(update={"ray_token": ""}).model_dump_json()
+        """Hash of all but what changes while nodes run, the token and the certificate: the label of nodes started by it."""
+        # Agents bring a renewed certificate to nodes, which therefore stay prepared when the head starts again.
+        tls = self.ingress.get("tls")
+        ingress = {**self.ingress, "tls": {**tls, "pem": ""}} if tls else self.ingress
+        text = self.model_copy(update={"ray_token": "", "ingress": ingress}).model_dump_json()
         return hashlib.sha256(text.encode()).hexdigest()[:_HASH_CHARACTERS]

@@ -84,7 +84,8 @@ def join(url: str, token: str, machine: Machine, progress: Progress, *, ca: str 
     session = Path(document.session_dir)
     former = read_node(session)
     if former is not None:
-        if is_alive(former) and former.instance == document.instance:
+        # A head that has come back with another configuration does not take the node as it is.
+        if is_alive(former) and former.label == document.hash:
             return former, True
         progress.say("Ending the rest of a former node.")
         end_node(former)
@@ -99,6 +100,7 @@ def join(url: str, token: str, machine: Machine, progress: Progress, *, ca: str 
         ray_address=document.ray_address,
         session_dir=session,
         state_dir=Path(document.state_dir),
+        label=document.hash,
         environment=document.environment,
     )
     _require_way_to(document.ray_address)

@@ -32,6 +32,8 @@ class NodeRecord(BaseModel):
     ray_address: str
     session_dir: Path
     state_dir: Path
+    label: str = ""
+    """Hash of the node document that it was started by."""
     environment: dict[str, str]
     """Variables of the node document."""
 

@@ -17,7 +17,7 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 
 from raylift.settings import PlatformSettings
-from raylift.supervisor.actor import ensure_supervisor, revive_supervisor
+from raylift.supervisor.actor import ensure_supervisor, replace_supervisor, revive_supervisor
 from serve_apps.gateway.app import build
 
 NAMESPACE: Final = "raylift"
@@ -31,6 +31,8 @@ class DriverOrder(BaseModel):
     ray_address: str
     port: int
     settings: PlatformSettings
+    remembers: bool = False
+    """Ray knows the actors of the start before, and has begun to start them again, with the settings of then."""
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ def main() -> None:
     _report("serve", "ready")
     # At the same time, because both import for seconds.
     with ThreadPoolExecutor(max_workers=1) as thread:
-        supervisor = thread.submit(ensure_supervisor, order.settings)
+        supervisor = thread.submit(replace_supervisor if order.remembers else ensure_supervisor, order.settings)
         serve.run(build(order.settings.model_dump_json(), revive_supervisor), name=GATEWAY, route_prefix="/")
         _report("gateway", "ready")
         _report("supervisor", str(supervisor.result()))

@@ -15,13 +15,22 @@ from raylift.settings import PlatformSettings
 
 
 class DriverProcess:
-    def __init__(self, record: RunRecord, settings: PlatformSettings, environment: Mapping[str, str], logs_dir: Path) -> None:
+    def __init__(
+        self,
+        record: RunRecord,
+        settings: PlatformSettings,
+        environment: Mapping[str, str],
+        logs_dir: Path,
+        *,
+        remembers: bool = False,
+    ) -> None:
         self._output = record.session_dir / "driver.jsonl"
         self._log = logs_dir / "driver.log"
         order = {
             "ray_address": record.ray_address,
             "port": record.ports["gateway"],
             "settings": settings.model_dump(mode="json"),
+            "remembers": remembers,
         }
         with self._output.open("wb") as output, self._log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -15,6 +15,7 @@ from raylift.access_settings import OidcSettings, ReportSettings, WebhookSetting
 from raylift.dataset_settings import DatasetSettings
 from raylift.domain.quantities import parse_bytes
 from raylift.launcher.errors import LauncherError
+from raylift.launcher.run.cluster_config import ClusterConfig
 from raylift.settings import (
     AuthMode,
     BatchSettings,
@@ -88,6 +89,7 @@ class LocalConfig(_Section):
     datasets: DatasetSettings
     host: Annotated[str, Field(min_length=1)]
     accept_nodes: bool
+    cluster: ClusterConfig
     insecure_no_auth: bool
     ports: Ports
     resources: Resources
@@ -150,12 +152,21 @@ def _with_absolute_paths(config: LocalConfig) -> LocalConfig:
     )
     file = config.resources.autoscaling_config
     resources = config.resources.model_copy(update={"autoscaling_config": file.expanduser().absolute() if file else None})
+    password = config.cluster.gcs_password_file
+    cluster = config.cluster.model_copy(update={"gcs_password_file": password.expanduser().absolute() if password else None})
     s3 = config.datasets.s3
     if s3.credentials_file is not None:
         s3 = s3.model_copy(update={"credentials_file": s3.credentials_file.expanduser().absolute()})
     datasets = config.datasets.model_copy(update={"s3": s3})
     return config.model_copy(
-        update={"gateway": gateway, "oidc": oidc, "webhooks": webhooks, "resources": resources, "datasets": datasets}
+        update={
+            "gateway": gateway,
+            "oidc": oidc,
+            "webhooks": webhooks,
+            "resources": resources,
+            "datasets": datasets,
+            "cluster": cluster,
+        }
     )
 
 

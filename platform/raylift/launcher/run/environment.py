@@ -51,8 +51,13 @@ def mlflow_environment(base: Mapping[str, str]) -> dict[str, str]:
     return {**base, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
-def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir: Path, cores: int) -> dict[str, str]:
-    """Return the variables of the Ray head, which jobs, replicas and HAProxy inherit."""
+def head_environment(
+    base: Mapping[str, str], record: RunRecord, *, attempts_dir: Path, cores: int, outage_seconds: int | None = None
+) -> dict[str, str]:
+    """Return the variables of the Ray head, which jobs, replicas and HAProxy inherit.
+
+    ``outage_seconds``: how long nodes wait for the head where its state outlives it; None: Ray's minute.
+    """
     ports = record.platform_ports
     return {
         **base,
@@ -71,6 +76,7 @@ def head_environment(base: Mapping[str, str], record: RunRecord, *, attempts_dir
         "DASHBOARD_METRIC_PORT": str(ports.internal["dashboard_metrics"]),
         # Where replicas listen: HAProxy of every node asks them.
         **({NODE_ADDRESS_VARIABLE: record.node_address} if record.accepts_nodes else {}),
+        **({} if outage_seconds is None else {"RAY_gcs_rpc_server_reconnect_timeout_s": str(outage_seconds)}),
         **_jobs(),
         **_serve(record, cores),
     }
