@@ -180,7 +180,7 @@ class SupervisorSettings(_Section):
     lease_seconds: float = 15.0
     """Seconds after which another supervisor may take the lease of a silent one."""
     standbys: Annotated[int, Field(ge=0, le=MAX_STANDBYS)] = 0
-    """Further supervisors that wait for the lease (150 MB each). One takes over from a first that has ended or is frozen."""
+    """Further supervisors that wait for the lease. One takes over from a first that has ended or is frozen."""
     registry_sync_seconds: float = 5.0
     """Pause between two searches for versions that were registered without a job."""
     max_starting: int = 4
