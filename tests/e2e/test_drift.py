@@ -74,7 +74,7 @@ def test_wrong_answers_raise_an_alert_of_quality(client: Client) -> None:
         frame = pd.DataFrame({"age": random.normal(40, 10, 50), "income": random.lognormal(10, 1, 50)})
         answer = client.predict(name, frame)
         wrong = [not value for value in answer.predictions]
-        client.models.send_feedback(name, 1, {answer.request_id: wrong})
+        client.models.send_feedback(name, 1, {str(answer.request_id): wrong})
         return any(alert.check == "accuracy" for alert in client.monitors.alerts(name, 1))
 
     until(predict)
