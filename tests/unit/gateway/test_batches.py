@@ -123,7 +123,7 @@ async def test_uploaded_files_are_kept_for_all_attempts(client: httpx.AsyncClien
         ({"input": "{data}/link.db"}, "outside of the folders"),
         ({"input": "{data}/*.csv"}, "does not exist"),
         ({"input": "s3://bucket"}, "names no object"),
-        ({"input": "s3://KEY:SECRET@bucket/rows.parquet"}, "credentials belong into a secret"),
+        ({"input": "s3://KEY:SECRET@bucket/rows.parquet"}, "credentials belong in a secret"),
         ({"input": "{data}/**/x/**/*.csv"}, "has ** twice"),
         ({"input": "{data}/rows.parquet", "output": "/etc/out.csv"}, "outside of the folders that batches may write"),
         ({"input": "{data}/rows.parquet", "output": "{data}/rows.parquet"}, "exists already"),

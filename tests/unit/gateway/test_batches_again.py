@@ -172,7 +172,7 @@ async def test_rerun_never_replaces_an_output(client: httpx.AsyncClient, data: P
 async def test_bucket_has_no_credentials(client: httpx.AsyncClient) -> None:
     answer = await client.post(BATCHES, json={"model_name": "churn", "input": "s3://KEY:SECRET@lake/rows.csv"})
     assert answer.status_code == 422
-    assert "give them in a secret" in answer.text
+    assert "credentials belong in a secret" in answer.text
 
 
 async def test_loop_of_links_is_no_input(client: httpx.AsyncClient, data: Path) -> None:

@@ -180,7 +180,7 @@ async def test_job_gets_the_newest_version_of_its_upload(client: httpx.AsyncClie
     [
         ({"train": "none"}, "data.train", "does not exist: raylift data add none FILE"),
         ({"train": "churn@7"}, "data.train", "the newest version is 1"),
-        ({"train": "churn@x"}, "data.train", "write NAME, or NAME@3"),
+        ({"train": "churn@x"}, "data.train", "write NAME, NAME@3"),
         ({"my-data": "churn"}, "data.my-data", "environment variable"),
         ({"train": "churn", "TRAIN": "churn"}, "data.TRAIN", "RAYLIFT_DATA_TRAIN, as 'train' does"),
     ],

@@ -109,7 +109,7 @@ async def test_cluster_shows_who_holds_what(client: httpx.AsyncClient, platform:
     (holder,) = seen["holders"]
     assert (holder["job_id"], holder["owner"], holder["phase"], holder["node"]) == (job_id, "local", "script", "box")
     assert seen["replicas"][0] | {"cpus": 0} == {
-        "model_name": "churn", "model_version": "1", "replicas": 2, "cpus": 0, "memory": None,
+        "model_name": "churn", "model_version": "1", "replicas": 2, "cpus": 0, "memory": None, "gpus": 0.0,
     }  # fmt: skip
     assert seen["queued"] == 1
 

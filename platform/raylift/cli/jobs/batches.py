@@ -79,7 +79,7 @@ def batch(
                 output_format=output_format or (None if target is None else format_of(target.name)),
                 version=version,
                 alias=alias,
-                after=after or (),
+                after=after,
                 input_format=input_format,
                 column=column,
                 keep=keep,
@@ -115,6 +115,7 @@ def batch_options(
     on_error: OnError,
     params: str | None,
     secret: list[str] | None,
+    after: list[str] | None,
     **others: Any,
 ) -> dict[str, Any]:
     """Return the options of ``raylift batch`` as those of ``client.batches.create``."""
@@ -126,6 +127,7 @@ def batch_options(
         "on_error": _ON_ERROR[on_error],
         "params": _object(params),
         "secrets": secret or (),
+        "after": after or (),
         **others,
     }
 

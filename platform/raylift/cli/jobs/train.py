@@ -166,7 +166,7 @@ def train(
                 env=env,
                 secret=secret,
                 data=data,
-                after=after or [],
+                after=after,
                 output_dataset=output_dataset,
                 arg=arg,
                 cpus=cpus,
@@ -248,6 +248,7 @@ def train_options(
     promote_first: str,
     promote_steps: str | None,
     promote_guard: list[str] | None,
+    after: list[str] | None,
     **same: Any,
 ) -> dict[str, Any]:
     """Return the options of ``Client.train`` for those of the command. ``same`` are the ones that need no translation."""
@@ -262,6 +263,7 @@ def train_options(
         "deploy": not no_deploy,
         "take_traffic": not no_take_traffic,
         "workers": workers_of(workers, worker_cpus, worker_memory, worker_gpus, worker_strategy),
+        "after": after or (),
         "promote": gate_of(promote_alias, promote_when, promote_first, promote_steps, promote_guard),
         "params": assignments(param, "--param"),
         "tags": assignments(tag, "--tag"),

@@ -198,7 +198,7 @@ class TrainingService:
         first, changes = self._store.jobs.get(job_id), changes or RerunChanges()
         spec = rerun_spec(first, changes, owner)
         data, wrong = self._data.changed(spec, changes.data)
-        makers = [each.of_job for each in data if each.of_job is not None and not each.version]
+        makers = [each.of_job for each in data if each.alias in changes.data and each.of_job is not None]
         after, unknown = self._order.check(spec.workspace, [*spec.after, *makers])
         spec = replace(spec, data=data, after=after)
         errors = [*unknown, *check_rerun(first.spec, changes, spec, self._capacity, self._min_memory_bytes)]

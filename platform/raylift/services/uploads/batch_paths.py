@@ -102,7 +102,7 @@ def _form(field: str, text: str) -> Iterator[FieldError]:
             yield FieldError(field, "names no object: write s3://BUCKET/KEY")
         elif not _BUCKET.fullmatch(bucket):
             # The address is shown and kept in clear text, so it is not said again.
-            yield FieldError(field, "has more than a bucket's name after s3://: credentials belong into a secret (secrets)")
+            yield FieldError(field, "has more than a bucket's name after s3://: credentials belong in a secret (secrets)")
     elif not location.startswith("/"):
         yield FieldError(field, "is neither a path on the platform's machine (/data/rows.parquet) nor s3://BUCKET/KEY")
     elif ".." in location.split("/"):

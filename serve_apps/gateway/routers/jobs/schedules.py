@@ -235,8 +235,9 @@ def _template(
 ) -> _Found:
     """Return the template that the request brings, and notes on its upload."""
     caller = principal_of(request)
-    if sum(each is not None for each in (read, asked.rerun, asked.batch)) > 1:
-        raise InvalidRequest.of(FieldError("train", "is given with rerun or batch: a schedule has one template"))
+    given = [name for name, value in (("train", read), ("rerun", asked.rerun), ("batch", asked.batch)) if value is not None]
+    if len(given) > 1:
+        raise InvalidRequest.of(FieldError(given[-1], f"cannot be given with {given[0]}: a schedule has one template"))
     if read is not None:
         wanted = upload_request(read.upload, project=read.project, owner=owner_of(request), workspace=workspace)
         require_rights_of_job(wanted.isolation, wanted.promote, caller)
