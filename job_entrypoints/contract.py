@@ -396,10 +396,3 @@ def submission_in(ray_job_config: str) -> str | None:
         return config["metadata"]["job_submission_id"]
     except (ValueError, TypeError, KeyError):
         return None
-
-
-def word_of(value: Any) -> str:
-    """Return a value as the profile names it: 1, 1.0 and "1" are the same, because JSON and frames differ in them."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

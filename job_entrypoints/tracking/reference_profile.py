@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 
-from job_entrypoints.contract import word_of
+from job_entrypoints.value_words import word_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

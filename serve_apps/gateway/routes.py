@@ -50,7 +50,7 @@ from serve_apps.gateway.routers.webhooks.webhooks import deliveries_router, webh
 
 @dataclass(frozen=True)
 class Parts:
-    """What the routes call."""
+    """Objects that the routes call."""
 
     services: Services
     dispatcher: Dispatcher

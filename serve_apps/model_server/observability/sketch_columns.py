@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from job_entrypoints.contract import word_of
+from job_entrypoints.value_words import word_of
 from raylift.domain.monitoring.reference import (
     ANSWERS,
     ColumnKind,

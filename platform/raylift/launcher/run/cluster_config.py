@@ -21,7 +21,7 @@ def _server_without_password(value: str) -> str:
 
 
 class ClusterConfig(BaseModel):
-    """What joined nodes do without the head."""
+    """Section ``cluster``: behaviour of joined nodes while the head is away."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

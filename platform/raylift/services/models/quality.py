@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from job_entrypoints.contract import word_of
+from job_entrypoints.value_words import word_of
 from raylift.domain.errors import DeploymentNotFound
 from raylift.domain.models.feedback import Feedback
 from raylift.domain.models.payload_rows import input_columns
