@@ -32,7 +32,7 @@ class Starter:
     """Starts each waiting job, as slowly as Ray does."""
 
     def __init__(self, store: Store, view: StoreView, lines: Path) -> None:
-        self.nodes = {"one": Resources(64.0, 64 * GIB)}
+        self.rooms = [Resources(64.0, 64 * GIB)]
         self.nodes_are_old = False
         self._store, self._view, self._lines = store, view, lines
 
