@@ -27,6 +27,7 @@ LIMITS = (
 CLUSTERS = (
     "tests/integration/environments/test_plugin.py",
     "tests/integration/environments/test_promised_environment.py",
+    "tests/integration/model_server/test_gpus.py",
     "tests/integration/model_server/test_observed_on_serve.py",
     "tests/integration/model_server/test_on_serve.py",
 )
