@@ -61,6 +61,8 @@ RESULT = "result"
 
 The answer: ``{"have": bytes}``. With ``&is_file=false`` it is a link or no regular file, which no dataset takes.
 """
+ATTEMPT_OVER = "attempt_over"
+"""Code of the gateway's error for an attempt that does not count any more."""
 ATTEMPT_TOKEN_HEADER = "X-Raylift-Attempt-Token"  # noqa: S105 - a name
 NODE_HEADER = "X-Raylift-Node"
 """Host name of the node, in the request for the bundle."""

@@ -7,7 +7,7 @@ import json
 import ssl
 from urllib.parse import quote, urlsplit
 
-from job_entrypoints.contract import ATTEMPT_TOKEN_HEADER, ATTEMPTS_PATH, BUNDLE, NODE_HEADER, REPORT, RESULT
+from job_entrypoints.contract import ATTEMPT_OVER, ATTEMPT_TOKEN_HEADER, ATTEMPTS_PATH, BUNDLE, NODE_HEADER, REPORT, RESULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ _REPORT_SECONDS = 10.0
 _BUNDLE_SECONDS = 60.0
 """Longest silence while the bundle comes."""
 _REFUSING = (401, 403, 404, 409, 410, 422)
-_ATTEMPT_IS_OVER = (404, 409)
 _LONGEST_ANSWER = 1 << 16
 
 
@@ -28,9 +27,9 @@ class Unreachable(Exception):
 class Refused(Exception):
     """The gateway refuses the request. ``is_over``: the attempt does not count any more."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, code: str) -> None:
         super().__init__(f"{status}: {detail}")
-        self.is_over = status in _ATTEMPT_IS_OVER
+        self.is_over = code == ATTEMPT_OVER
 
 
 class Gateway:
@@ -96,8 +95,10 @@ class Gateway:
             self.close()
             raise Unreachable(f"{self.url} does not answer: {error}") from error
         self.close()
-        if answer.status in _REFUSING:
-            raise Refused(answer.status, _detail(detail))
+        problem = _problem(detail)
+        # Ray's proxy answers 404 in plain words while the gateway starts or is replaced: no reason to end a script.
+        if problem is not None and answer.status in _REFUSING:
+            raise Refused(answer.status, *problem)
         raise Unreachable(f"{self.url} answered {answer.status}")
 
     def _connected(self, seconds: float) -> http.client.HTTPConnection:
@@ -111,9 +112,10 @@ class Gateway:
         return self._connection
 
 
-def _detail(text: str) -> str:
-    """The sentence in a problem document, else the beginning of the text."""
+def _problem(text: str) -> tuple[str, str] | None:
+    """The sentence and the code of the platform's error; None for an answer of somebody else."""
     try:
-        return str(json.loads(text)["detail"])
+        document = json.loads(text)
+        return str(document["detail"]), str(document["code"])
     except (ValueError, KeyError, TypeError):
-        return text[:200]
+        return None

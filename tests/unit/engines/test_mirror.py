@@ -176,7 +176,7 @@ def test_log_and_end_arrive_whole_whatever_is_lost(steps: list[tuple[str, bytes]
 def test_refusal_of_an_attempt_that_is_over_loses_the_contact(tmp_path: Path) -> None:
     class Over:
         def report(self, *_: object) -> None:
-            raise Refused(409, "gone on")
+            raise Refused(409, "gone on", "attempt_over")
 
     contact = Contact(45, now())
     assert Courier(str(tmp_path), Over(), contact).send(with_end=False)  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def test_refusal_of_an_attempt_that_is_over_loses_the_contact(tmp_path: Path) ->
 def test_wrong_token_is_no_contact_but_no_end_either(tmp_path: Path) -> None:
     class Closed:
         def report(self, *_: object) -> None:
-            raise Refused(401, "token")
+            raise Refused(401, "token", "unauthenticated")
 
     contact = Contact(45, now())
     with pytest.raises(Unreachable):

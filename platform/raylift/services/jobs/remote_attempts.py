@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-from job_entrypoints.contract import LOG_PORTION_BYTES, attempt_token
+from job_entrypoints.contract import ATTEMPT_OVER, LOG_PORTION_BYTES, attempt_token
 from raylift.domain.errors import (
     Conflict,
     DatasetNotFound,
@@ -39,7 +39,7 @@ _RUNNING: Final = frozenset({JobState.STARTING, JobState.SCRIPT})
 class AttemptOver(Conflict):
     """The attempt has ended, or the job has gone on to another: what it does no longer counts."""
 
-    code = "attempt_over"
+    code = ATTEMPT_OVER
 
 
 @dataclass(frozen=True, slots=True)
