@@ -125,8 +125,10 @@ class Courier:
             links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
             for name in (*names, *links):
                 path = os.path.join(folder, name)
-                is_file = os.path.isfile(path) and not os.path.islink(path)
-                self._send_file(path, os.path.relpath(path, root), is_file=is_file)
+                shown = os.path.relpath(path, root)
+                # The platform refuses what no dataset takes, with a sentence.
+                is_file = os.path.isfile(path) and not os.path.islink(path) and shown.isprintable()
+                self._send_file(path, shown.encode("utf-8", "replace").decode(), is_file=is_file)
         self._has_result = True
 
     def _send_file(self, path: str, name: str, *, is_file: bool) -> None:
@@ -134,9 +136,12 @@ class Courier:
         while True:
             content = b""
             if is_file:
-                with open(path, "rb") as file:
-                    file.seek(offset)
-                    content = file.read(LOG_PORTION_BYTES)
+                try:
+                    with open(path, "rb") as file:
+                        file.seek(offset)
+                        content = file.read(LOG_PORTION_BYTES)
+                except OSError:
+                    is_file = False  # It is gone, or closed to us: refused as a link is.
             sent_at = now()
             have = self._gateway.result(name, offset, content, is_file=is_file)
             self._contact.answered(sent_at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Final, NamedTuple
@@ -38,8 +38,11 @@ def job_of_reference(text: str) -> str | None:
     return text.removeprefix(JOB_PREFIX) if text.startswith(JOB_PREFIX) else None
 
 
-def sorted_graph(job_ids: Collection[str], edges: Collection[Edge]) -> Graph:
-    """Return a graph whose jobs are in an order in which they can run. Equal ones are by id, and so by age."""
+def sorted_graph(job_ids: Sequence[str], edges: Collection[Edge]) -> Graph:
+    """Return a graph whose jobs are in an order in which they can run. Equal ones are by id, and so by age.
+
+    Of too many jobs the first ones of ``job_ids`` stay, which are the nearest.
+    """
     sorter = TopologicalSorter[str]({job_id: set() for job_id in job_ids})
     for edge in sorted(edges):
         sorter.add(edge.after, edge.before)
@@ -49,7 +52,7 @@ def sorted_graph(job_ids: Collection[str], edges: Collection[Edge]) -> Graph:
         ready = sorted(sorter.get_ready())
         ordered += ready
         sorter.done(*ready)
-    shown = ordered[:MAX_GRAPH]
-    inside = set(shown)
+    inside = set(job_ids[:MAX_GRAPH])
+    shown = [job_id for job_id in ordered if job_id in inside]
     kept = tuple(sorted(edge for edge in edges if edge.before in inside and edge.after in inside))
     return Graph(tuple(shown), kept, is_cut=len(ordered) > MAX_GRAPH)

@@ -63,7 +63,7 @@ def _coded(column: Any) -> Column:
     distinct: list[Any] = column.dictionary.to_pylist()
     if len(distinct) > _MOST_DISTINCT * len(column):
         return column.to_pylist()
-    codes = column.indices
+    codes = column.indices.cast(pa.int64())  # One more code than values: for nulls.
     if codes.null_count:
         codes, distinct = codes.fill_null(len(distinct)), [*distinct, None]
     return CodedColumn.of(distinct, codes.to_numpy(zero_copy_only=False).astype(np.intp, copy=False))

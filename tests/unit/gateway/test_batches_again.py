@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from raylift.domain.errors import EngineUnavailable
 from raylift.domain.models.deployment import DeploymentConfig
 from raylift.services.batches.specs import BatchSpecs
 from raylift.services.schedules.jobs import ScheduledJobs
@@ -179,3 +180,40 @@ async def test_loop_of_links_is_no_input(client: httpx.AsyncClient, data: Path) 
     (data / "loop").symlink_to(data / "loop")
     answer = await client.post(BATCHES, json={"model_name": "churn", "input": f"{data}/loop/rows.csv"})
     assert answer.status_code == 422, answer.text
+
+
+async def test_moment_waits_for_a_version_that_is_being_read(client: httpx.AsyncClient, platform: Platform, data: Path) -> None:
+    made = await schedule(client, {"input": f"{data}/rows.parquet"})
+    due = datetime.fromisoformat(made.json()["next_runs"][0]).astimezone(UTC)
+    now = datetime.now(UTC)
+    platform.store.deployments.ensure("churn", "2", model_uri="models:/churn/2", config=DeploymentConfig(), now=now)
+    look(platform, due + timedelta(seconds=5))
+    assert (await client.get(f"{SCHEDULES}/nightly/runs")).json()["runs"] == []
+    row = platform.store.deployments.get("churn", "2")
+    platform.store.deployments.record_files(platform.lease, row, {"MLmodel": "0" * 64}, now=now)
+    look(platform, due + timedelta(seconds=15))
+    run = await last_run(client)
+    assert run["outcome"] == "submitted"
+    assert (await client.get(f"{BATCHES}/{run['job_id']}")).json()["model_version"] == "2"
+
+
+async def test_schedules_run_while_the_registry_is_away(
+    client: httpx.AsyncClient, platform: Platform, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.registry.set_alias("churn", "champion", "1")
+    made = await schedule(client, {"input": f"{data}/rows.parquet", "alias": "champion"})
+    train = {"script_content": "pass", "experiment_name": "e"}
+    other = {"name": "other", "cron": "1 3 * * *", "timezone": "Europe/Berlin", "train": train}
+    assert (await client.post(SCHEDULES, json=other)).status_code == 201
+    due = datetime.fromisoformat(made.json()["next_runs"][0]).astimezone(UTC) + timedelta(minutes=2)
+
+    def away(*_: object) -> str:
+        raise EngineUnavailable("MLflow does not answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(platform.registry, "version_of_alias", away)
+        look(platform, due)
+        assert (await client.get(f"{SCHEDULES}/other/runs")).json()["runs"][0]["outcome"] == "submitted"
+        assert (await client.get(f"{SCHEDULES}/nightly/runs")).json()["runs"] == []
+    look(platform, due + timedelta(minutes=1))
+    assert (await last_run(client))["outcome"] == "submitted"

@@ -13,6 +13,7 @@ from job_entrypoints.contract import RESULT_FOLDER
 from raylift.domain.job import Job, JobState, Reason
 from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.engines.attempts.directory import AttemptDirectory
+from raylift.engines.datasets import results
 from raylift.engines.datasets.results import ResultRefused
 from raylift.supervisor.order.release import JobReleases
 from raylift.supervisor.order.results import JobResults
@@ -266,3 +267,60 @@ async def test_sweep_comes_after_a_job(client: httpx.AsyncClient, platform: Plat
     jobs = sorted(job["job_id"] for job in made["jobs"])
     complete(platform, first)
     assert sorted(release(platform)) == jobs
+
+
+async def test_rerun_of_a_batch_keeps_the_version_of_the_job(client: httpx.AsyncClient, platform: Platform) -> None:
+    train = await make(client, model_name="churn")
+    body = {"model_name": "churn", "model_version": f"job:{train}", "input": "s3://bucket/rows.parquet"}
+    batch_id = (await client.post(BATCHES, json=body)).json()["batch_id"]
+    complete(platform, train, model_version="7")
+    deployments, now = platform.store.deployments, datetime.now(UTC)
+    deployments.ensure("churn", "7", model_uri="models:/churn/7", config=DeploymentConfig(), now=now)
+    deployments.record_files(platform.lease, deployments.get("churn", "7"), {"MLmodel": "0" * 64}, now=now)
+    release(platform)
+    complete(platform, batch_id)
+    other = await make(client)
+    refused = await client.post(f"{JOBS}/{batch_id}/rerun", json={"data": {"train": "churn-train"}})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "data")
+    again = (await client.post(f"{JOBS}/{batch_id}/rerun", json={"after": [other]})).json()["job_id"]
+    complete(platform, other)
+    assert release(platform) == [again]
+    assert release(platform) == []
+    assert (await client.get(f"{BATCHES}/{again}")).json()["model_version"] == "7"
+
+
+async def test_batch_of_a_version_that_is_not_deployed_ends(client: httpx.AsyncClient, platform: Platform) -> None:
+    train = await make(client, model_name="churn")
+    body = {"model_name": "churn", "model_version": f"job:{train}", "input": "s3://bucket/rows.parquet"}
+    batch_id = (await client.post(BATCHES, json=body)).json()["batch_id"]
+    complete(platform, train, model_version="7")
+    platform.store.deployments.ensure(
+        "churn", "7", model_uri="models:/churn/7", config=DeploymentConfig(), now=datetime.now(UTC), wanted=False
+    )
+    release(platform)
+    shown = await show(client, batch_id)
+    assert (shown["status"], shown["reason"]) == ("cancelled", "upstream_failed")
+    assert "deploy it" in shown["message"]
+
+
+async def test_file_that_cannot_be_read_is_told(
+    client: httpx.AsyncClient, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    job = platform.start(await make(client, output_dataset="features"))
+    write(platform, job, train=CSV)
+    monkeypatch.setattr(results, "open_plain", closed)  # Tests may run as root, who reads all.
+    with pytest.raises(ResultRefused, match=r"'train\.csv' cannot be read: Permission denied"):
+        JobResults(platform.store, platform.settings).keep(job, directory_of(platform, job))
+
+
+async def test_files_are_copied_once_for_all_tries_of_a_registration(client: httpx.AsyncClient, platform: Platform) -> None:
+    job = platform.start(await make(client, output_dataset="features"))
+    folder = write(platform, job, train=CSV)
+    kept = JobResults(platform.store, platform.settings)
+    first = kept.keep(job, directory_of(platform, job))
+    (folder / "train.csv").unlink()
+    assert kept.keep(job, directory_of(platform, job)) == first
+    assert not list(platform.settings.uploads_dir.rglob(f"{job.job_id}*"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from raylift.domain.datasets.dataset import DataFile
@@ -16,23 +17,26 @@ class ResultRefused(Exception):
     """The files cannot become a version. The text is a sentence."""
 
 
-def files_below(folder: Path) -> list[str]:
-    """Return the paths of all files below a folder, sorted; none where it does not exist.
+def files_below(folder: Path, most: int) -> list[str]:
+    """Return the paths of the files below a folder, sorted, one more than ``most`` at most; none where it does not exist.
 
     Raises:
         ResultRefused: there is a link or something else than a file.
     """
-    return sorted(_walk(folder, "")) if folder.is_dir() and not folder.is_symlink() else []
+    return sorted(islice(_walk(folder, ""), most + 1)) if folder.is_dir() and not folder.is_symlink() else []
 
 
-def copy_in(folder: Path, path: str, workspace: str, blobs: Blobs, draft: Path) -> DataFile:
+def copy_in(folder: Path, path: str, workspace: str, blobs: Blobs, draft: Path, most: int) -> DataFile:
     """Copy a file to the platform's, by its content. A copy, since processes of the job's user may still write to the file.
 
     Raises:
         ResultRefused: it is no file any more.
         OSError: it cannot be read or stored.
     """
-    source = open_plain(folder / path)
+    try:
+        source = open_plain(folder / path)
+    except PermissionError as error:
+        raise ResultRefused(f"{path!r} cannot be read: {error.strerror}.") from error
     if source is None:
         raise ResultRefused(f"{path!r} is no file any more.")
     sha256, size = hashlib.sha256(), 0
@@ -42,6 +46,8 @@ def copy_in(folder: Path, path: str, workspace: str, blobs: Blobs, draft: Path) 
             sha256.update(chunk)
             copy.write(chunk)
             size += len(chunk)
+            if size > most:
+                raise ResultRefused(f"{path!r} grew while it was copied: end all processes that write to it.")
     blobs.put(workspace, sha256.hexdigest(), draft)
     return DataFile(path, sha256.hexdigest(), size)
 

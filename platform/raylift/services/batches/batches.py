@@ -26,7 +26,6 @@ from raylift.settings import PlatformSettings
 from raylift.store import JobFilter, Store
 
 _SCRIPT: Final = SCRIPT.encode()
-_RETRY_SECONDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class BatchService:
         order: JobOrder,
         clock: Clock = utc_now,
     ) -> None:
-        self._store, self._registry, self._training, self._settings = store, registry, training, settings
+        self._store, self._training, self._settings = store, training, settings
         self._capacity, self._secrets, self._order, self._clock = capacity, secrets, order, clock
         self._specs = BatchSpecs(store, registry, settings)
 
@@ -113,8 +112,9 @@ class BatchService:
         if request.output is not None and not has_time(request.output):
             detail = "names one place for all runs: put {date} or {time} into it, or leave it out for a download of each"
             errors.append(FieldError("output", detail))
-        if request.after or job_of_reference(request.version or "") is not None:
-            errors.append(FieldError("after", "cannot be scheduled: each run would come after the same job"))
+        fields = {"after": bool(request.after), "model_version": job_of_reference(request.version or "") is not None}
+        for field in (name for name, is_given in fields.items() if is_given):
+            errors.append(FieldError(field, "cannot name a job in a schedule: each run would come after the same one"))
         if errors:
             raise InvalidRequest.of(*errors)
         return self._specs.spec(request)

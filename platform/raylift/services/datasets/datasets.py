@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -116,7 +117,7 @@ class DatasetService:
             TooLarge: the version is over a limit.
             EngineUnavailable: the files cannot be stored now.
         """
-        paths = files_below(folder)
+        paths = files_below(folder, self._limits.max_files)
         if not paths:
             return None
         self._check_count(len(paths))
@@ -127,11 +128,13 @@ class DatasetService:
             raise InvalidRequest.of(*errors)
         # Before the copies.
         self._check_size(sum((folder / path).lstat().st_size for path in paths))
-        draft = self._drafts / workspace / f"{job_id}.result"
+        draft = self._drafts / workspace / f"{job_id}.{secrets.token_hex(8)}"  # A supervisor without lease may copy, too.
         try:
-            files = [copy_in(folder, path, workspace, self._blobs, draft) for path in paths]
+            files = [copy_in(folder, path, workspace, self._blobs, draft, self._limits.max_bytes) for path in paths]
         except OSError as error:
             raise EngineUnavailable(f"The files of {job_id} cannot be stored: {error}") from error
+        finally:
+            draft.unlink(missing_ok=True)
         return self._store_version(workspace, name, files, is_folder=is_folder, by=by, job_id=job_id)[0]
 
     def list(self, workspace: str) -> list[Dataset]:

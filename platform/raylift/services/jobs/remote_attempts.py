@@ -117,6 +117,8 @@ class RemoteAttempts:
         if job.spec.output_dataset is None:
             raise InvalidRequest.of(FieldError("path", f"is of {job.job_id}, which makes no dataset"))
         mirror = self._mirror(submission)
+        if mirror.contact() is None:
+            raise AttemptOver(f"No node has fetched {submission}.", job_id=job.job_id)
         try:
             clean = checked_path(path)
         except UnsafePath:

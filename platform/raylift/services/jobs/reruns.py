@@ -99,7 +99,7 @@ def _check_kind(first: JobSpec, changes: RerunChanges) -> Iterator[FieldError]:
         if changes.output is not None:
             yield FieldError("output", "is for a batch; this job has none")
         return
-    names = ("args", "environment", "params", "workers", "deploy", "isolation", "network", "take_traffic")
+    names = ("args", "environment", "params", "data", "workers", "deploy", "isolation", "network", "take_traffic")
     for name in names:
         if getattr(changes, name) not in (None, False, {}):
             yield FieldError(name, "is not for a batch: change its output, its secrets, cpus, memory or gpus")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from raylift.api.headers import IDEMPOTENCY_KEY
-from raylift.domain.errors import DeploymentNotFound, FieldError, InvalidRequest, JobNotFinished, NotFound
+from raylift.domain.errors import DeploymentNotFound, EngineUnavailable, FieldError, InvalidRequest, JobNotFinished, NotFound
 from raylift.domain.identifiers import new_job_id
 from raylift.domain.job import Attempt, Event, Job, JobState
 from raylift.domain.models.deployment import Deployment
@@ -219,6 +219,8 @@ class TrainingService:
         directory = None if spec.batch is None else self._copied_uploads(first, again)
         try:
             return self._store.jobs.add(spec, script, job_id=again, now=now, max_queued=max_queued)
+        except EngineUnavailable:
+            raise  # It may be stored all the same. Retention removes the files of one that is not.
         except BaseException:
             if directory is not None:
                 directory.remove()

@@ -98,8 +98,8 @@ class WaitReasons:
     def _waits_for(self, job: Job, lookups: _Lookups) -> tuple[Reason, str] | None:
         """Return reason and message; None when the job waits for capacity and no node is known."""
         if job.spec.after and (before := self._store.order.waits_for(job.job_id)) is not None:
-            named = listed(before) if before else "a moment: the jobs before it have completed, and what they made is looked up"
-            return Reason.WAITING_FOR_JOB, f"It waits for {named}."
+            soon = "It starts in a moment: the jobs before it have completed, and their results are looked up."
+            return Reason.WAITING_FOR_JOB, f"It waits for {listed(before)}." if before else soon
         wanted, account = job.spec.resources, job.spec.account
         needs_node = self._capacity.wait_for_node(wanted)
         if needs_node is not None:

@@ -49,21 +49,22 @@ class JobOrder:
         return found, errors
 
     def neighbours(self, job_id: str) -> Neighbours:
-        """Return the jobs directly before and after one, oldest first."""
+        """Return the jobs directly before and after one, oldest first; of those after it ``MAX_GRAPH`` at most."""
         edges = self._store.order.edges_of([job_id])
+        followers = [edge.after for edge in edges if edge.before == job_id]
         return Neighbours(
             {edge.before: self._find(edge.before) for edge in edges if edge.after == job_id},
-            {edge.after: self._find(edge.after) for edge in edges if edge.before == job_id},
+            {each: self._find(each) for each in followers[:MAX_GRAPH]},
         )
 
     def graph(self, job_id: str) -> tuple[Graph, dict[str, Job | None]]:
         """Return all jobs that come before or after one, in any number of steps, itself included."""
-        known, edges, frontier = {job_id}, set[Edge](), {job_id}
+        known, edges, frontier = [job_id], set[Edge](), {job_id}
         while frontier and len(known) <= MAX_GRAPH:
             new = set(self._store.order.edges_of(frontier)) - edges
             edges |= new
-            frontier = {end for edge in new for end in edge} - known
-            known |= frontier
+            frontier = {end for edge in new for end in edge}.difference(known)
+            known += sorted(frontier)
         graph = sorted_graph(known, edges)
         return graph, {each: self._find(each) for each in graph.job_ids}
 

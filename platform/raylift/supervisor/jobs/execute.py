@@ -234,6 +234,9 @@ class JobExecutor:
             shown = {} if job.spec.batch is not None else self._runs.end(job, status_of_runs(Reason.NO_OUTPUT))
             self._move(lease, job, JobState.FAILED, reason=Reason.NO_OUTPUT, message=str(error), **shown)
             return
+        except EngineUnavailable as error:
+            self._unregistered(lease, job, error)
+            return
         if job.spec.batch is not None:
             result = BatchDirectory(self._settings.batches_dir, job.job_id).result()
             message = "Done. Its result cannot be read." if result is None else result.sentence()
@@ -246,12 +249,7 @@ class JobExecutor:
             self._move(lease, job, JobState.FAILED, reason=Reason.NO_MODEL_LOGGED, message=error.detail, **shown)
             return
         except (EngineUnavailable, MlflowRefused) as error:
-            # From the first try, not from the state's start: the platform may have been down for most of that time.
-            since = self._unregistered_since.setdefault(job.job_id, self._clock())
-            if isinstance(error, EngineUnavailable) and self._clock() - since < _REGISTRATION_PATIENCE:
-                raise
-            del self._unregistered_since[job.job_id]
-            self._move(lease, job, JobState.FAILED, reason=Reason.REGISTRATION_ERROR, message=error.detail)
+            self._unregistered(lease, job, error)
             return
         self._unregistered_since.pop(job.job_id, None)
         self._runs.end(job, FINISHED)
@@ -272,6 +270,15 @@ class JobExecutor:
         )
         if output is not None:
             self._submitter.directory(job).remove_result()
+
+    def _unregistered(self, lease: Lease, job: Job, error: EngineUnavailable | MlflowRefused) -> None:
+        """End a job whose registration was refused, or found no answer for too long. Raises the error before that."""
+        # From the first try, not from the state's start: the platform may have been down for most of that time.
+        since = self._unregistered_since.setdefault(job.job_id, self._clock())
+        if isinstance(error, EngineUnavailable) and self._clock() - since < _REGISTRATION_PATIENCE:
+            raise error
+        del self._unregistered_since[job.job_id]
+        self._move(lease, job, JobState.FAILED, reason=Reason.REGISTRATION_ERROR, message=error.detail)
 
     def _lost_attempts(self, job: Job) -> frozenset[int]:
         if not job.infrastructure_losses:

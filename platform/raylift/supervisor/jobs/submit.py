@@ -21,6 +21,7 @@ from job_entrypoints.contract import (
 from raylift.domain.batches.order import BatchOrder
 from raylift.domain.identifiers import MLFLOW_PARENT_RUN, TAG_SWEEP_ID, TAG_SWEEP_PARAMETER, submission_id
 from raylift.domain.job import Job, Reason
+from raylift.domain.models.deployment import DeploymentStatus
 from raylift.domain.nodes.labels import CONTROL
 from raylift.engines.attempts.directory import AttemptDirectory, is_sandboxed
 from raylift.engines.attempts.storage import storage_dir
@@ -28,7 +29,7 @@ from raylift.engines.batches.directory import BatchDirectory
 from raylift.engines.environments import OVERLAY, RAY_UV, runtime_env_for
 from raylift.engines.mlflow_engine.credentials import job_variables
 from raylift.engines.ray_engine.groups import Group
-from raylift.engines.ray_engine.jobs import RayJobs
+from raylift.engines.ray_engine.jobs import RayJobs, SubmissionRefused
 from raylift.services.datasets.job_data import JobData
 from raylift.settings import PlatformSettings
 from raylift.store import Store
@@ -105,11 +106,15 @@ class JobSubmitter:
 
         Raises:
             DeploymentNotFound: its version was deleted.
+            SubmissionRefused: ``reports.refuse_models`` refused its version meanwhile.
         """
         spec, settings = job.spec.batch, self._settings
         if spec is None:
             return None
         row = self._store.deployments.get(spec.model_name, spec.version)
+        if settings.reports.refuse_models is not None and row.status is DeploymentStatus.UNHEALTHY:
+            why = row.message or "Ray Serve does not say why."
+            raise SubmissionRefused(f"{spec.model_name} version {spec.version} may not be loaded: {why}")
         BatchDirectory(settings.batches_dir, job.job_id).make()  # That of a schedule or a rerun is not there yet.
         folders = settings.jobs
         return BatchOrder(

@@ -36,7 +36,7 @@ class JobReleases:
         self._clock = clock
 
     def attend(self, lease: Lease, job_id: str) -> None:
-        """Take the step of a waiting job, if it has one.
+        """Release a waiting job, or end it, where the jobs before it have ended.
 
         Raises:
             StaleLease, StaleJob, JobNotFound: it has moved on, or another supervisor has taken over.
@@ -65,11 +65,9 @@ class JobReleases:
             return None
         done = {job_id: found for job_id, found in before.items() if found is not None}
         spec = replace(job.spec, data=tuple(self._made(each, done) for each in job.spec.data))
-        return (
-            spec
-            if spec.batch is None or spec.batch.version_of is None
-            else self._with_version(spec, done[spec.batch.version_of])
-        )
+        if spec.batch is None or spec.batch.version or spec.batch.version_of is None:
+            return spec
+        return self._with_version(spec, done[spec.batch.version_of])
 
     def _ended(self, job_id: str) -> Job | None:
         """Return a job that has completed; None while it goes on. Raises NeverStarts."""
@@ -98,11 +96,15 @@ class JobReleases:
         if row.files is not None:
             try:
                 require_scanned(row, self._settings)
-            except DeploymentNotReady:
+            except DeploymentNotReady as error:
+                if not row.wanted:
+                    raise NeverStarts(f"{name} version {version} is not deployed, so it is not scanned: deploy it.") from error
                 return None
             except InvalidRequest as error:
                 raise NeverStarts(error.detail) from error
             return with_version(spec, row)
+        if not row.wanted:
+            raise NeverStarts(f"{name} version {version} is not deployed, so its files are unknown: deploy it.")
         if row.status is DeploymentStatus.UNHEALTHY:
             raise NeverStarts(
                 f"the files of {name} version {version} cannot be read: {row.message or 'MLflow does not say why'}"

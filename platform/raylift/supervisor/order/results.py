@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from job_entrypoints.contract import RESULT_VARIABLE
 from raylift.domain.errors import InvalidRequest, TooLarge
 from raylift.domain.job import Job
@@ -12,12 +14,16 @@ from raylift.services.datasets.datasets import DatasetService
 from raylift.settings import PlatformSettings
 from raylift.store import Store
 
+_MOST_KEPT: Final = 1000
+
 
 class JobResults:
     """May be repeated after a kill: the same files are the same version."""
 
     def __init__(self, store: Store, settings: PlatformSettings) -> None:
         self._datasets = DatasetService(store, settings)
+        self._kept: dict[str, DatasetReference] = {}
+        """Versions of jobs whose registration goes on: a further try does not copy the files again."""
 
     def keep(self, job: Job, directory: AttemptDirectory) -> DatasetReference | None:
         """Return the version of what the job has written; None for a job that makes no dataset.
@@ -29,6 +35,8 @@ class JobResults:
         name = job.spec.output_dataset
         if name is None:
             return None
+        if (kept := self._kept.get(job.job_id)) is not None:
+            return kept
         owner, workspace = job.spec.owner, job.spec.workspace
         try:
             version = self._datasets.add_result(workspace, name, directory.result(), by=owner, job_id=job.job_id)
@@ -40,4 +48,7 @@ class JobResults:
                 f"The script wrote no file to the folder that {RESULT_VARIABLE} names, for a version of the dataset {name}."
             )
             raise ResultRefused(detail)
-        return DatasetReference(version.name, version.version)
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[job.job_id] = DatasetReference(version.name, version.version)
+        return self._kept[job.job_id]

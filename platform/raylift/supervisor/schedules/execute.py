@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from raylift.domain.errors import EngineUnavailable, PlatformError, StaleLease, StaleSchedule
+from raylift.domain.errors import DeploymentNotReady, EngineUnavailable, PlatformError, StaleLease, StaleSchedule
 from raylift.domain.lease import Lease
 from raylift.domain.schedules.schedule import RunOutcome, Schedule, ScheduleRun
 from raylift.services.schedules.jobs import ScheduledJobs
@@ -14,6 +15,9 @@ from raylift.store import NewJob, ScheduleStep, Store
 from raylift.supervisor.schedules.plan import SchedulePlan, plan_schedule
 
 log = logging.getLogger(__name__)
+
+_READY_PATIENCE: Final = timedelta(minutes=10)
+"""Time after its moment for which a schedule waits for a version whose files are still read or scanned."""
 
 
 class ScheduleExecutor:
@@ -53,14 +57,27 @@ class ScheduleExecutor:
             return
         try:
             new = self._jobs.new_job(schedule, plan.fires, now=now)
+        except EngineUnavailable as error:
+            # MLflow, which knows the aliases: the next look tries again. Other schedules do not wait for it.
+            log.warning("schedule %s: %s", schedule.schedule_id, error)
+            return
+        except PlatformError as error:
+            if isinstance(error, DeploymentNotReady) and now - plan.fires < _READY_PATIENCE:
+                return
+            self._refuse(lease, schedule, plan, error, now)
+            return
+        try:
             step = _step(plan, _run(schedule, plan.fires, now, RunOutcome.SUBMITTED, job_id=new.job_id), new)
             self._store.schedules.apply(lease, schedule, step, now=now)
         except (EngineUnavailable, StaleLease, StaleSchedule):
             raise
         except PlatformError as error:
-            log.warning("schedule %s: %s", schedule.schedule_id, error)
-            refused = _run(schedule, plan.fires, now, RunOutcome.REFUSED, message=error.detail)
-            self._store.schedules.apply(lease, schedule, _step(plan, refused), now=now)
+            self._refuse(lease, schedule, plan, error, now)
+
+    def _refuse(self, lease: Lease, schedule: Schedule, plan: SchedulePlan, error: PlatformError, now: datetime) -> None:
+        log.warning("schedule %s: %s", schedule.schedule_id, error)
+        refused = _run(schedule, plan.fires or now, now, RunOutcome.REFUSED, message=error.detail)
+        self._store.schedules.apply(lease, schedule, _step(plan, refused), now=now)
 
 
 def _step(plan: SchedulePlan, run: ScheduleRun | None = None, new: NewJob | None = None) -> ScheduleStep:

@@ -19,6 +19,7 @@ from raylift.store.statements.records import from_row
 
 _ENDED_BADLY: Final = (JobStatus.FAILED, JobStatus.CANCELLED)
 _AT_ONCE: Final = 500
+_DUE_AT_ONCE: Final = 200
 
 
 class JobOrderRepository:
@@ -26,7 +27,7 @@ class JobOrderRepository:
         self._database = database
 
     def due(self) -> list[Job]:
-        """Return waiting jobs of which every job before has ended, or one has failed; oldest first."""
+        """Return the oldest waiting jobs of which every job before has ended, or one has failed; the others follow."""
         before = aliased(JobRow)
         theirs = exists().where(JobAfterRow.job_id == JobRow.job_id, before.job_id == JobAfterRow.after)
         waiting = select(JobAfterRow.job_id).where(JobAfterRow.is_waiting)
@@ -35,7 +36,8 @@ class JobOrderRepository:
         with self._database.read() as session:
             if session.scalar(job_order.ANY_IS_HELD) is None:
                 return []
-            return [from_row(Job, row) for row in session.scalars(query.order_by(JobRow.created_at, JobRow.job_id))]
+            oldest = query.order_by(JobRow.created_at, JobRow.job_id).limit(_DUE_AT_ONCE)
+            return [from_row(Job, row) for row in session.scalars(oldest)]
 
     def release(self, lease: Lease, job: Job, spec: JobSpec) -> Job:
         """Let a waiting job start with ``spec``, which has what the jobs before it have made.
