@@ -146,7 +146,7 @@ def test_window_of_quality_is_stored_once_with_its_alerts(store: Store) -> None:
     assert again is not None
     assert (again.scored_until, again.scores, again.since) == (NOW + HOUR, state, NOW)
     assert store.monitors.quality_windows(*VERSION, limit=5).windows == [found]
-    assert store.monitors.rows_of_windows(*VERSION, [NOW, NOW + HOUR]) == [900]
+    assert store.monitors.rows_of_windows(*VERSION, [(NOW, NOW + HOUR), (NOW, NOW + 2 * HOUR)]) == [900]
     with pytest.raises(StaleMonitor):
         close(lease, monitor, found, state, raised=[], ended=[], now=NOW + HOUR)
     # Other settings end alerts that no window could end, and tell that, too.

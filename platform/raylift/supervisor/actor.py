@@ -67,7 +67,7 @@ def ensure_supervisor(settings: PlatformSettings) -> int:
 
 
 def replace_supervisor(settings: PlatformSettings) -> int:
-    """End the supervisors of a former start, which Ray has begun again with the settings of then, and start new ones.
+    """End the supervisors of a former start, which Ray has begun again with their former settings, and start new ones.
 
     Raises:
         RuntimeError: a former one does not end, or a new one cannot start.

@@ -96,7 +96,8 @@ def training_router(services: Services) -> APIRouter:
         request: Request,
         status: JobStatus | None = None,
         reason: Annotated[
-            Reason | None, Query(description="Only jobs with this reason: why they failed, or why they wait.")
+            Reason | None,
+            Query(description="Only jobs with this reason; waiting jobs have waiting_for_capacity, whatever their page says."),
         ] = None,
         model_name: str | None = None,
         experiment_name: str | None = None,

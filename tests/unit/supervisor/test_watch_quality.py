@@ -14,6 +14,7 @@ import pytest
 from raylift.domain.lease import SUPERVISOR
 from raylift.domain.models import counters
 from raylift.domain.models.counters import ProcessKind
+from raylift.domain.models.deployment import DeploymentConfig, DeploymentStatus
 from raylift.domain.models.feedback import Feedback, Truth
 from raylift.domain.monitoring.monitor import MonitorSettings
 from raylift.domain.monitoring.quality_window import QualityWindow
@@ -48,11 +49,19 @@ class JudgedVersion:
         assert lease is not None
         self.lease = lease
         self.random = np.random.default_rng(3)
+        self.deploy("3")
         store.monitors.set(*VERSION, MonitorSettings(**settings), NOON)
         store.monitors.begin(lease, *VERSION, Reference(1000, (PLAN,)), NOON)
         self.file = CounterFile(folder / "counters", *VERSION, ProcessKind.REPLICA, started_at=NOON)
         self.watch = self.new_watch()
         self.watch.close_windows(lease)
+
+    def deploy(self, version: str) -> None:
+        """Let the version answer for the model's name."""
+        deployments = self.store.deployments
+        row = deployments.ensure("churn", version, model_uri="models:/churn", config=DeploymentConfig(), now=NOON)
+        ready: dict[str, Any] = {"status": DeploymentStatus.READY, "replicas": 1, "message": None, "ready_at": NOON}
+        deployments.observe(self.lease, row, now=NOON, applied_generation=row.generation, **ready)
 
     def new_watch(self) -> QualityWatch:
         quality = QualityService(self.store, FakeRegistry(), self.folder / "payloads")
@@ -172,6 +181,36 @@ def test_silence_is_told_and_ends_with_the_next_requests(store: Store, tmp_path:
     for _ in range(2):
         version.answer(10)
         version.end_window()
+    assert version.open() == set()
+
+
+def test_version_that_another_one_replaced_expects_no_requests(store: Store, tmp_path: Path) -> None:
+    version = JudgedVersion(store, tmp_path, minimum_volume=1)
+    for _ in range(2):
+        version.end_window()
+    assert version.open() == {("volume", None)}
+    version.deploy("4")
+    for _ in range(2):
+        version.end_window()
+    assert version.open() == set()
+
+
+def test_alert_ends_with_its_limit(store: Store, tmp_path: Path) -> None:
+    version = JudgedVersion(store, tmp_path, minimum_volume=1)
+    for _ in range(2):
+        version.end_window()
+    store.monitors.set(*VERSION, MonitorSettings(), version.now)
+    assert version.open() == set()
+
+
+def test_supervisor_that_was_away_does_not_take_a_part_for_a_window(store: Store, tmp_path: Path) -> None:
+    version = JudgedVersion(store, tmp_path, minimum_volume=100, consecutive_windows=1)
+    version.answer(500)
+    version.now += WINDOW * 3 + WINDOW * 2 / 3
+    version.watch.close_windows(version.lease)
+    version.answer(40)
+    version.now += WINDOW / 3
+    version.watch.close_windows(version.lease)
     assert version.open() == set()
 
 

@@ -1,7 +1,7 @@
 """Compares volume and quality of a window with their limits.
 
 An alert is raised where the whole interval of 95 % is beyond the limit, not where an estimate of few rows is. A baseline gives
-a limit from the bound of its own interval. So both count with what chance explains in them.
+a limit from the bound of its own interval. Both intervals thus allow for chance.
 """
 
 from __future__ import annotations
@@ -55,6 +55,16 @@ def quality_findings(
         else:
             limit = min(limits)
             yield Finding(check, ANSWER, segment, now.value, limit, raises=now.low > limit, ends=now.value <= limit)
+
+
+def has_limit(check: Check, settings: MonitorSettings) -> bool:
+    """Return False for a check of volume or quality that the settings give no limit."""
+    if check is Check.VOLUME:
+        return settings.minimum_volume is not None or settings.volume_drop is not None
+    fixed = _fixed(settings)
+    if check not in fixed:
+        return True
+    return fixed[check] is not None or (check is not Check.CALIBRATION and settings.quality_drop is not None)
 
 
 _HIGHER_IS_BETTER: Final = frozenset({Check.ACCURACY, Check.AUC})

@@ -8,8 +8,8 @@ expectation of this factor is at most 1 for blocks of every size. So, by Ville's
 ``1 / p`` with a probability of at most ``p``.
 
 ``a`` and ``b`` are estimates from the blocks before. Where they do not say that the candidate is worse, the factor is 1. The
-first block, which may be a day of feedback, has the mean of the factors of a few guesses: a mean of such factors is one, too,
-and a single guess that is far off would cost more evidence than the next days bring.
+first block, which may be a day of feedback, has the mean of the factors of a few guesses: it has the same property, and a
+single guess that is far off would cost more evidence than the next days bring.
 """
 
 from __future__ import annotations

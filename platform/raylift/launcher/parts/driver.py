@@ -32,7 +32,7 @@ class DriverOrder(BaseModel):
     port: int
     settings: PlatformSettings
     remembers: bool = False
-    """Ray knows the actors of the start before, and has begun to start them again, with the settings of then."""
+    """Ray knows the actors of the start before, and has begun to start them again, with their former settings."""
 
 
 def main() -> None:
@@ -46,10 +46,11 @@ def main() -> None:
     _report("serve", "ready")
     # At the same time, because both import for seconds.
     with ThreadPoolExecutor(max_workers=1) as thread:
-        supervisor = thread.submit(replace_supervisor if order.remembers else ensure_supervisor, order.settings)
+        # The gateway of the start before revives supervisors with its former settings: it has to be replaced first.
+        supervisor = None if order.remembers else thread.submit(ensure_supervisor, order.settings)
         serve.run(build(order.settings.model_dump_json(), revive_supervisor), name=GATEWAY, route_prefix="/")
         _report("gateway", "ready")
-        _report("supervisor", str(supervisor.result()))
+        _report("supervisor", str(replace_supervisor(order.settings) if supervisor is None else supervisor.result()))
     ray.shutdown()
 
 

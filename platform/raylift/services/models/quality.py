@@ -70,8 +70,10 @@ class _Rows:
         self.pairs += pairs
         self.scored += filter(None, scored)
 
-    def quality(self, *, numeric: bool) -> Quality:
-        return with_scores(quality_of(self.pairs, numeric=numeric), self.scored)
+    def quality(self, *, numeric: bool, least_scored: int = 1) -> Quality:
+        """Return the quality, with that of the probabilities where enough rows have some."""
+        quality = quality_of(self.pairs, numeric=numeric)
+        return with_scores(quality, self.scored) if len(self.scored) >= least_scored else quality
 
 
 class QualityService:
@@ -148,7 +150,8 @@ class QualityService:
                 if value is not None and group is not None:
                     group.add(pairs[place : place + 1], scored[place : place + 1])
         numeric = is_numeric(groups[""].pairs)
-        found = {segment: rows.quality(numeric=numeric) for segment, rows in groups.items() if len(rows.pairs) >= minimum_rows}
+        known = {segment: rows for segment, rows in groups.items() if len(rows.pairs) >= minimum_rows}
+        found = {segment: rows.quality(numeric=numeric, least_scored=minimum_rows) for segment, rows in known.items()}
         enough = {segment: quality for segment, quality in found.items() if quality.rows >= minimum_rows}
         first_at = min((one.received_at for one in told), default=None)
         return Measured(len(told), len(answers), len(groups[""].pairs), first_at, enough)

@@ -17,6 +17,8 @@ Scored = tuple[float, bool]
 
 _BINS: Final = 10
 _RESAMPLES: Final = 200
+_LEAST_OF_A_CLASS: Final = 10
+"""Rows of each class that an interval of the AUC needs: with fewer, the normal approximation is far too narrow."""
 
 
 def scored_of(answer: Any, truth: Any) -> list[Scored | None]:
@@ -54,7 +56,8 @@ def with_scores(quality: Quality, scored: Sequence[Scored]) -> Quality:
     auc = float(measures.roc_auc_score(truth, scores))
     log_loss, loss_margin = mean_and_margin(_losses(truth, scores))
     calibration = _calibration_error(truth, scores)
-    margin = Z_95 * _auc_error(auc, positives, len(scored) - positives)
+    is_enough = min(positives, len(scored) - positives) >= _LEAST_OF_A_CLASS
+    margin = Z_95 * _auc_error(auc, positives, len(scored) - positives) if is_enough else 1.0
     return replace(
         quality,
         auc=auc,

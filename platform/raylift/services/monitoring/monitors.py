@@ -15,6 +15,7 @@ from raylift.store import Store
 from raylift.store.repositories.monitoring.monitors import AlertPage, QualityWindowPage, WindowPage
 
 _SHOWN_WINDOWS: Final = 10
+_DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,12 @@ class MonitorService:
         """Set the settings of a version's monitor.
 
         Raises:
-            InvalidRequest: the column of the segments is none of the reference's categories.
+            InvalidRequest: the column of the segments is none of the reference's categories, or ``volume_drop`` has windows
+                that are not the same on each day.
         """
+        if settings.volume_drop is not None and _DAY_SECONDS % settings.window_seconds:
+            detail = f"compares the same window of each day, and windows of {settings.window_seconds} s do not divide a day"
+            raise InvalidRequest.of(FieldError("volume_drop", detail))
         found = self._find(model_name, version)
         if found is not None:
             _check_segments(found, settings)

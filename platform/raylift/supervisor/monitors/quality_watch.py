@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -20,12 +20,13 @@ from raylift.domain.models import counters
 from raylift.domain.models.quality import Quality
 from raylift.domain.models.series import aligned
 from raylift.domain.monitoring.hysteresis import Finding, judge
-from raylift.domain.monitoring.monitor import Monitor, MonitorSettings, is_hopeless, window_end
-from raylift.domain.monitoring.quality_checks import quality_findings, volume_finding
+from raylift.domain.monitoring.monitor import Check, Monitor, MonitorSettings, is_hopeless, window_end
+from raylift.domain.monitoring.quality_checks import has_limit, quality_findings, volume_finding
 from raylift.domain.monitoring.quality_window import QualityWindow, Score, ScoreState
 from raylift.domain.monitoring.reference import segments_of
 from raylift.engines.metrics.counter_files import read_counts
 from raylift.services.models.quality import Measured, QualityService
+from raylift.services.traffic.by_name import gets_requests_by_name
 from raylift.store import Store
 from raylift.store.repositories.monitoring.monitors import MonitorHead
 
@@ -35,6 +36,8 @@ _GRACE_SECONDS: Final = 5.0
 _DAYS: Final = 7
 _LEAST_DAYS: Final = 3
 """Days that an expectation needs."""
+_LEAST_COUNTED: Final = 0.9
+"""Part of a window whose rows must have been counted, to be compared."""
 _DAY: Final = timedelta(days=1)
 
 
@@ -106,19 +109,21 @@ class QualityWatch:
             return
         answered = self._answered(head.key)
         if monitor.scored_until is None or monitor.scores is None:
-            self._store.monitors.begin_scores(lease, monitor, ScoreState(answered, end), end)
+            self._store.monitors.begin_scores(lease, monitor, ScoreState(answered, end, counted_at=now), end)
             return
         before, settings = monitor.scores, monitor.settings
         start = max(monitor.scored_until, self._idle_until.get(head.key, monitor.scored_until))
         # A counter that shrank began again at zero.
         rows = answered - before.rows if answered >= before.rows else answered
         scored = self._score(monitor, before.feedback_since, end)
-        watches_volume = settings.minimum_volume is not None or settings.volume_drop is not None
+        watches_volume = has_limit(Check.VOLUME, settings)
         if not rows and not scored.measured.feedback and not watches_volume:
             self._idle_until[head.key] = end
             return
         expected = self._expected(monitor, start, end)
-        findings = list(self._findings(settings, scored, before, rows, expected, start, end))
+        counted = (now - (before.counted_at or start)).total_seconds() / settings.window_seconds
+        volume = self._volume(monitor, rows / counted, expected) if counted >= _LEAST_COUNTED else None
+        findings = [*([] if volume is None else [volume]), *_quality_findings(settings, scored)]
         window = _window(monitor, (start, end), int(rows), expected, scored, before, findings)
         verdict = judge(
             findings,
@@ -137,6 +142,7 @@ class QualityWatch:
             feedback_since=before.feedback_since if goes_on else end,
             first={**scored.measured.by_segment, **before.first},
             streaks=verdict.streaks,
+            counted_at=now,
         )
         raised, ended = verdict.raised, verdict.ended
         self._store.monitors.close_quality(lease, monitor, window, state, raised=raised, ended=ended, now=now)
@@ -181,29 +187,24 @@ class QualityWatch:
 
     def _expected(self, monitor: Monitor, start: datetime, end: datetime) -> float | None:
         """Return the median of the rows in the same window of the last seven days; None where too few days are known."""
-        if monitor.settings.volume_drop is None:
+        is_whole = (end - start).total_seconds() == monitor.settings.window_seconds  # Not after a pause of the supervisor.
+        if monitor.settings.volume_drop is None or not is_whole:
             return None
-        starts = [start - day * _DAY for day in range(1, _DAYS + 1)]
-        found = self._store.monitors.rows_of_windows(monitor.model_name, monitor.version, starts)
+        spans = [(start - day * _DAY, end - day * _DAY) for day in range(1, _DAYS + 1)]
+        found = self._store.monitors.rows_of_windows(monitor.model_name, monitor.version, spans)
         return float(median(found)) if len(found) >= _LEAST_DAYS else None
 
-    def _findings(
-        self,
-        settings: MonitorSettings,
-        scored: _Scored,
-        before: ScoreState,
-        rows: float,
-        expected: float | None,
-        start: datetime,
-        end: datetime,
-    ) -> Iterator[Finding]:
-        # After a pause of the supervisor a window is several times as long; a part of one says nothing.
-        windows = (end - start).total_seconds() / settings.window_seconds
-        volume = volume_finding(rows / windows, expected, settings) if windows >= 1 else None
-        if volume is not None:
-            yield volume
-        for segment, quality in scored.measured.by_segment.items():
-            yield from quality_findings(quality, segment or None, scored.by_segment.get(segment), settings)
+    def _volume(self, monitor: Monitor, rows: float, expected: float | None) -> Finding | None:
+        """Compare the rows of a window. A version that gets no requests by name expects none: its alert ends."""
+        finding = volume_finding(rows, expected, monitor.settings)
+        if finding is None or gets_requests_by_name(self._store, monitor.model_name, monitor.version):
+            return finding
+        return replace(finding, raises=False, ends=True)
+
+
+def _quality_findings(settings: MonitorSettings, scored: _Scored) -> Iterator[Finding]:
+    for segment, quality in scored.measured.by_segment.items():
+        yield from quality_findings(quality, segment or None, scored.by_segment.get(segment), settings)
 
 
 def _window(

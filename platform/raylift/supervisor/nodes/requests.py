@@ -55,7 +55,8 @@ class NodeRequests:
             EngineUnavailable: Ray or the database does not answer.
         """
         wanted, now = [*self._jobs(), *self._replicas()], self._monotonic()
-        if wanted != self._asked or (wanted and now - self._asked_at >= _AGAIN_SECONDS):
+        # An empty one, too: a supervisor that has lost its lease, or a script, may have asked since.
+        if wanted != self._asked or now - self._asked_at >= _AGAIN_SECONDS:
             self._autoscaler.request(wanted)
             self._asked, self._asked_at = wanted, now
 

@@ -97,6 +97,7 @@ class GateExecutor:
 
     def _promoted(self, job: Job, gate: Gate, name: str, version: str, champion: str | None, verdict: Verdict) -> Promotion:
         who = job.spec.owner
+        self._store.deployments.request_scale_up(name, version, now=self._clock())  # Before requests come.
         self._traffic.set_alias(name, gate.alias, version, who=who)
         record = self._store.traffic.get(name)
         wanted = {row.version for row in self._store.deployments.list(name) if row.wanted}

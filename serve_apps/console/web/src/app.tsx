@@ -13,7 +13,6 @@ import { startKeys } from "./keys/keys";
 import { Help, isHelpOpen } from "./keys/help";
 import { isPaletteOpen, Palette } from "./keys/palette";
 import { DeploymentsPage } from "./pages/deployments";
-import { DiffPage } from "./pages/diff";
 import { JobPage } from "./pages/job/job";
 import { JobsPage } from "./pages/jobs";
 import { ModelPage } from "./pages/model/model";
@@ -23,8 +22,6 @@ import { DropAnywhere } from "./pages/new_job/dropped";
 import { NewJobPage } from "./pages/new_job/new_job";
 import { OverviewPage } from "./pages/overview";
 import { PlaygroundPage } from "./pages/playground/playground";
-import { SweepPage } from "./pages/sweep/sweep";
-import { SweepsPage } from "./pages/sweep/sweeps";
 import { link, match, type Params, path } from "./router";
 import { now } from "./ui/clock";
 import { duration, partName } from "./ui/format";
@@ -36,15 +33,15 @@ const PAGES: [string, (params: Params) => JSX.Element][] = [
   ["", () => <OverviewPage />],
   ["jobs", () => <JobsPage />],
   ["jobs/:", ([id = ""]) => <JobPage key={id} id={id} />],
-  ["jobs/:/diff/:", ([first = "", second = ""]) => <DiffPage first={first} second={second} />],
+  ["jobs/:/diff/:", ([first = "", second = ""]) => <Later key={`diff ${first} ${second}`} name="difference" load={() => import("./pages/diff").then(({ DiffPage }) => () => <DiffPage first={first} second={second} />)} />],
   ["new", () => <NewJobPage />],
   ["models", () => <ModelsPage />],
   ["models/:", ([name = ""]) => <ModelPage key={name} name={name} />],
   ["models/:/:", ([name = "", version = ""]) => <VersionPage key={`${name}/${version}`} name={name} version={version} />],
   ["deployments", () => <DeploymentsPage />],
   ["playground", () => <PlaygroundPage />],
-  ["sweeps", () => <SweepsPage />],
-  ["sweeps/:", ([id = ""]) => <SweepPage key={id} id={id} />],
+  ["sweeps", () => <Later key="sweeps" name="sweeps" load={() => import("./pages/sweep/sweeps").then((file) => file.SweepsPage)} />],
+  ["sweeps/:", ([id = ""]) => <Later key={`sweep ${id}`} name={`sweep ${id}`} load={() => import("./pages/sweep/sweep").then(({ SweepPage }) => () => <SweepPage id={id} />)} />],
   ["schedules", () => <Later key="schedules" name="schedules" load={() => import("./pages/schedules/schedules").then((file) => file.SchedulesPage)} />],
   ["schedules/new", () => <Later key="new schedule" name="new schedule" load={() => import("./pages/schedules/new_schedule").then((file) => file.NewSchedulePage)} />],
   ["schedules/:", ([id = ""]) => <Later key={`schedule ${id}`} name={`schedule ${id}`} load={() => import("./pages/schedules/schedule").then(({ SchedulePage }) => () => <SchedulePage id={id} />)} />],

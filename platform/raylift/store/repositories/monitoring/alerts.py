@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from raylift.domain.audit import AuditEntry, Outcome
 from raylift.domain.identifiers import new_entry_id
 from raylift.domain.monitoring.monitor import Alert, MonitorSettings
+from raylift.domain.monitoring.quality_checks import has_limit
 from raylift.domain.webhooks.event import alert_event
 from raylift.store.engine import trail
 from raylift.store.engine.monitor_tables import AlertRow
@@ -28,7 +29,11 @@ def open_alerts_of(session: Session, model_name: str, version: str) -> list[Aler
 def unwatched(alerts: Sequence[Alert], before: MonitorSettings, after: MonitorSettings) -> list[Alert]:
     """Return the open alerts whose checks no window will have any more."""
     same_segments = before.segment_column == after.segment_column
-    return [alert for alert in alerts if not after.enabled or (alert.segment is not None and not same_segments)]
+    return [
+        alert
+        for alert in alerts
+        if not after.enabled or (alert.segment is not None and not same_segments) or not has_limit(alert.check, after)
+    ]
 
 
 def tell_alerts(

@@ -201,12 +201,13 @@ class MonitorRepository:
             found = [from_row(QualityWindow, one) for one in rows]
         return QualityWindowPage(*cut(found, limit, lambda one: (one.start_at, one.version)))
 
-    def rows_of_windows(self, model_name: str, version: str, starts: Sequence[datetime]) -> list[int]:
-        """Return the answered rows of the windows that began at these moments, as far as they are known."""
-        row = QualityWindowRow
-        query = select(row.rows).where(row.model_name == model_name, row.version == version, row.start_at.in_(starts))
+    def rows_of_windows(self, model_name: str, version: str, spans: Sequence[tuple[datetime, datetime]]) -> list[int]:
+        """Return the answered rows of the windows from and to these moments, as far as they are known."""
+        row, starts = QualityWindowRow, [start for start, _ in spans]
+        query = select(row.rows, row.start_at, row.end_at)
+        query = query.where(row.model_name == model_name, row.version == version, row.start_at.in_(starts))
         with self._database.read() as session:
-            return list(session.scalars(query))
+            return [rows for rows, *span in session.execute(query) if tuple(span) in spans]
 
     def windows(self, model_name: str, version: str, *, limit: int, cursor: str | None = None) -> WindowPage:
         """Return one page. Raises InvalidRequest for an invalid cursor."""
