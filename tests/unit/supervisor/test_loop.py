@@ -369,7 +369,8 @@ def test_job_starts_on_the_node_that_the_autoscaler_has_added(bench: Bench) -> N
     bench.seconds += 2
     bench.view.refresh(bench.starter.rooms, again=True)
     bench.starter.start(bench.lease)
+    deadline = time.monotonic() + 30
     while set(bench.hands.told) != {"job_00", "job_01"}:
-        bench.hands.acted.clear()
-        assert bench.hands.acted.wait(30)
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert bench.starter.rooms == [Resources(1.0, 8 * GIB), Resources(8.0, 8 * GIB)]

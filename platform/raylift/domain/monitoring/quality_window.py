@@ -53,4 +53,4 @@ class ScoreState:
     """First quality by segment; "" is all rows."""
     streaks: Mapping[str, int] = field(default_factory=dict[str, int])
     counted_at: datetime | None = None
-    """When ``rows`` was read: later than the window's start, much later after a pause of the supervisor."""
+    """Time at which ``rows`` was read: later than the window's start, much later after a pause of the supervisor."""
