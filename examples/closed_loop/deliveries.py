@@ -11,7 +11,7 @@ FEATURES = ["distance_km", "items", "weather"]
 TARGET = "late"
 ROWS = 1200
 NOISE = 0.4
-"""Of the score that decides: about one delivery in fourteen ends otherwise than its features say."""
+"""Spread of chance in the score that decides: about one delivery in fourteen ends otherwise than its features say."""
 
 
 @dataclass(frozen=True)

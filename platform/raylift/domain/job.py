@@ -24,6 +24,10 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+ENDED_BADLY: Final = (JobStatus.FAILED, JobStatus.CANCELLED)
+"""Ends of a job after which those that come after it never start."""
+
+
 class JobState(StrEnum):
     """State of a job, finer than its status. Non-final states are also the names of its phases."""
 

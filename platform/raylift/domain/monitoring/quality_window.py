@@ -33,7 +33,7 @@ class QualityWindow:
     feedback: int
     """Requests whose true values were received from ``feedback_since`` on."""
     joined: int
-    """Of these, requests whose answers the payload log has."""
+    """Requests among those of ``feedback`` whose answers the payload log has."""
     feedback_since: datetime
     """Before ``start_at``, if earlier windows had too few true values."""
     scores: Sequence[Score]

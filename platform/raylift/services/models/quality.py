@@ -56,7 +56,7 @@ class Measured:
     first_at: datetime | None
     """Time of the oldest true value; None without any."""
     by_segment: Mapping[str, Quality]
-    """Of all rows under "", and of the segments that were asked for."""
+    """Quality of all rows under "", and of each segment that was asked for."""
 
 
 @dataclass(slots=True)

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from raylift.domain.errors import FieldError, JobNotFound
-from raylift.domain.job import Job, JobStatus
+from raylift.domain.job import ENDED_BADLY, Job
 from raylift.domain.job_data import DataInput
 from raylift.domain.jobs_order import MAX_AFTER, MAX_GRAPH, Edge, Graph, sorted_graph
 from raylift.store import Store
-
-_ENDED_BADLY = (JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class JobOrder:
             job = self._store.jobs.get(job_id)
             if job.spec.workspace != workspace:
                 raise JobNotFound(f"There is no job {job_id}.", job_id=job_id)
-            if job.status in _ENDED_BADLY:
+            if job.status in ENDED_BADLY:
                 errors.append(FieldError("after", f"names {job_id}, which is {job.status}: this job would never start"))
         return found, errors
 

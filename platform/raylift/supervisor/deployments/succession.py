@@ -11,6 +11,7 @@ from raylift.domain.models.deployment import Deployment, DeploymentConfig
 from raylift.domain.models.version import ModelVersion
 from raylift.domain.traffic import TrafficTable
 from raylift.services.models.replica_environment import job_variables
+from raylift.services.traffic.by_name import shares_of
 from raylift.services.traffic.routing import newest_answering, takes_requests
 from raylift.store import Store
 
@@ -84,8 +85,7 @@ def _champion(version: ModelVersion, store: Store) -> Deployment | None:
     record = store.traffic.get(version.name)
     if record is None or record.table is None:
         return newest_answering(others) or _expected(others)
-    aliases = {known.alias: known.version for known in store.traffic.aliases(version.name)}
-    named = ((route.weight, route.target.version or aliases.get(route.target.alias or "")) for route in record.table.routes)
+    named = shares_of(store, version.name, record.table)
     shares = [(weight, others[number]) for weight, number in named if number is not None and number in others]
     return max(shares, key=lambda share: share[0])[1] if shares else None
 

@@ -228,19 +228,19 @@ class JobExecutor:
         self._ray_jobs.stop(directory.path.name)
 
     def _register(self, lease: Lease, job: Job) -> None:
+        if job.spec.batch is not None:
+            result = BatchDirectory(self._settings.batches_dir, job.job_id).result()
+            message = "Done. Its result cannot be read." if result is None else result.sentence()
+            self._move(lease, job, JobState.COMPLETED, message=message)
+            return
         try:
             output = self._results.keep(job, self._submitter.directory(job))
         except ResultRefused as error:
-            shown = {} if job.spec.batch is not None else self._runs.end(job, status_of_runs(Reason.NO_OUTPUT))
+            shown = self._runs.end(job, status_of_runs(Reason.NO_OUTPUT))
             self._move(lease, job, JobState.FAILED, reason=Reason.NO_OUTPUT, message=str(error), **shown)
             return
         except EngineUnavailable as error:
             self._unregistered(lease, job, error)
-            return
-        if job.spec.batch is not None:
-            result = BatchDirectory(self._settings.batches_dir, job.job_id).result()
-            message = "Done. Its result cannot be read." if result is None else result.sentence()
-            self._move(lease, job, JobState.COMPLETED, message=message, output=output)
             return
         try:
             made = register(job, self._tracking, self._registry, self._notes(job), self._lost_attempts(job))

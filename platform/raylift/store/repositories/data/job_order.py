@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import aliased
 
-from raylift.domain.job import Job, JobSpec, JobState, JobStatus
+from raylift.domain.job import ENDED_BADLY, Job, JobSpec, JobState
 from raylift.domain.jobs_order import Edge
 from raylift.domain.lease import Lease
 from raylift.store.engine.queue_tables import JobAfterRow
@@ -17,7 +17,6 @@ from raylift.store.engine.transactions import Database
 from raylift.store.statements import job_data, job_order, transitions
 from raylift.store.statements.records import from_row
 
-_ENDED_BADLY: Final = (JobStatus.FAILED, JobStatus.CANCELLED)
 _AT_ONCE: Final = 500
 _DUE_AT_ONCE: Final = 200
 
@@ -31,7 +30,7 @@ class JobOrderRepository:
         before = aliased(JobRow)
         theirs = exists().where(JobAfterRow.job_id == JobRow.job_id, before.job_id == JobAfterRow.after)
         waiting = select(JobAfterRow.job_id).where(JobAfterRow.is_waiting)
-        goes_on, failed = theirs.where(before.finished_at.is_(None)), theirs.where(before.status.in_(_ENDED_BADLY))
+        goes_on, failed = theirs.where(before.finished_at.is_(None)), theirs.where(before.status.in_(ENDED_BADLY))
         query = select(JobRow).where(JobRow.job_id.in_(waiting), JobRow.state == JobState.QUEUED, or_(failed, ~goes_on))
         with self._database.read() as session:
             if session.scalar(job_order.ANY_IS_HELD) is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -146,11 +146,7 @@ class MonitorRepository:
             StaleMonitor: the monitor has changed since it was read; read it again.
         """
         with self._database.write() as session:
-            guard(session, lease)
-            statement = _unchanged(monitor).values(
-                {"state": state, "since": window.end_at, "updated_at": now, "revision": monitor.revision + 1}
-            )
-            _require(changed(session, statement, MonitorRow, Monitor), *_key(monitor))
+            _advance(session, lease, monitor, {"state": state, "since": window.end_at, "updated_at": now})
             session.execute(insert_into(session, WindowRow), columns(window))
             tell_alerts(session, _key(monitor), (window.start_at, window.end_at), raised, ended, now)
 
@@ -162,9 +158,7 @@ class MonitorRepository:
             StaleMonitor: the monitor has changed since it was read; read it again.
         """
         with self._database.write() as session:
-            guard(session, lease)
-            values = {"scores": scores, "scored_until": since, "revision": monitor.revision + 1}
-            _require(changed(session, _unchanged(monitor).values(values), MonitorRow, Monitor), *_key(monitor))
+            _advance(session, lease, monitor, {"scores": scores, "scored_until": since})
 
     def close_quality(
         self,
@@ -184,9 +178,7 @@ class MonitorRepository:
             StaleMonitor: the monitor has changed since it was read; read it again.
         """
         with self._database.write() as session:
-            guard(session, lease)
-            values = {"scores": scores, "scored_until": window.end_at, "updated_at": now, "revision": monitor.revision + 1}
-            _require(changed(session, _unchanged(monitor).values(values), MonitorRow, Monitor), *_key(monitor))
+            _advance(session, lease, monitor, {"scores": scores, "scored_until": window.end_at, "updated_at": now})
             session.execute(insert_into(session, QualityWindowRow), columns(window))
             tell_alerts(session, _key(monitor), (window.start_at, window.end_at), raised, ended, now)
 
@@ -261,6 +253,13 @@ def _forget_windows(session: Session, row: type[WindowRow] | type[QualityWindowR
 
 def _key(monitor: Monitor) -> tuple[str, str]:
     return monitor.model_name, monitor.version
+
+
+def _advance(session: Session, lease: Lease, monitor: Monitor, values: Mapping[str, Any]) -> None:
+    """Change a monitor that is as it was read. Raises StaleLease, StaleMonitor."""
+    guard(session, lease)
+    statement = _unchanged(monitor).values({**values, "revision": monitor.revision + 1})
+    _require(changed(session, statement, MonitorRow, Monitor), *_key(monitor))
 
 
 def _unchanged(monitor: Monitor) -> Any:
